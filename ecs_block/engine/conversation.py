@@ -1,0 +1,68 @@
+"""The two seams of the engine in one hand: AWS and the clock. With them, the one way to ask again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ecs_block.engine.clock import Clock, backoff
+from ecs_block.errors import AwsError, Kind
+
+logger = logging.getLogger("ecs_block")
+
+PATIENCE = 30.0  # seconds for which a question that a run cannot go on without is asked again
+
+
+class Caller(Protocol):
+    """What the engine asks of AWS; `ecs_block.aws.Aws` is one, a test's script another."""
+
+    key: tuple[Any, ...]
+    """Equal for two callers that see the same of AWS."""
+
+    @property
+    def region(self) -> str:
+        """The region of ECS."""
+
+    async def call(self, service: str, operation: str, *, region: str | None = None, **params: Any) -> dict[str, Any]:
+        """Send one request. Raises AwsError."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A caller and a clock."""
+
+    aws: Caller
+    clock: Clock
+
+    async def call(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
+        """Send one request, once. Raises AwsError."""
+        return await self.aws.call(service, operation, **params)
+
+    async def ask(self, service: str, operation: str, *, patience: float = PATIENCE, **params: Any) -> dict[str, Any]:
+        """Send a request that may be sent again, and do so for `patience` seconds while AWS cannot answer."""
+        deadline = self.clock.now() + patience
+        attempt = 0
+        while True:
+            try:
+                return await self.call(service, operation, **params)
+            except AwsError as error:
+                pause = backoff(attempt, self.clock, first=0.5, most=10.0)
+                if error.kind not in (Kind.THROTTLED, Kind.TRANSIENT) or self.clock.now() + pause > deadline:
+                    raise
+                logger.debug("%s Asking again in %.1f s.", error, pause)
+                await self.clock.sleep(pause)
+                attempt += 1
+
+    async def pages(self, service: str, operation: str, member: str, **params: Any) -> list[Mapping[str, Any]]:
+        """Collect a list that AWS gives in pages (`nextToken` in ECS, `NextToken` in EC2)."""
+        token_name = "NextToken" if service == "ec2" else "nextToken"
+        found: list[Mapping[str, Any]] = []
+        token = None
+        while True:
+            answer = await self.ask(service, operation, **params, **({token_name: token} if token else {}))
+            found.extend(answer.get(member) or [])
+            token = answer.get(token_name)
+            if not token:
+                return found

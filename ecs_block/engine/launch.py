@@ -1,0 +1,232 @@
+"""RunTask: failures first, and never two tasks where one was asked for.
+
+RunTask answers 200 and a list of `failures` where it started nothing, or only some of the tasks. And an answer can be lost:
+then the same request is sent again with the same client token, for which AWS gives the task that it has started already
+(developer guide, "Ensuring idempotency"). A token that brought only failures is used up: the next try has a new one, after a
+look for a task that was started all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+
+from ecs_block.arn import DEFAULT_CLUSTER, short_name
+from ecs_block.engine.clock import backoff
+from ecs_block.engine.conversation import Conversation
+from ecs_block.errors import AwsError, InvalidTask, Kind, OutcomeUnknown, TaskLaunchFailed
+from ecs_block.plan.advice import advice_for
+from ecs_block.plan.request import Request
+
+logger = logging.getLogger("ecs_block")
+
+LONGEST_STARTED_BY = 128  # characters
+TOKEN_LIFE = 55 * 60.0  # seconds; AWS keeps a token for an hour after its task has ended, so this is surely within it
+
+# Reasons in `failures` that may pass (API failure reasons): no room now, an agent away, no Fargate or Spot capacity.
+_PASSING = re.compile(r"^RESOURCE:|^AGENT\b|Capacity is unavailable|EMPTY CAPACITY PROVIDER|NO ACTIVE INSTANCES", re.IGNORECASE)
+_CAPACITY = re.compile(r"Capacity is unavailable", re.IGNORECASE)
+# The quota of tasks in PROVISIONING comes as a ClientException (API reference, RunTask).
+_TOO_MANY_PROVISIONING = re.compile(r"PROVISIONING", re.IGNORECASE)
+
+Delayed = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be launched, under which identity, until when (on the conversation's clock)."""
+
+    request: Request
+    fallback: Request | None
+    """What to send instead once Spot has no capacity."""
+    client_token: str
+    started_by: str
+    deadline: float
+
+
+def identity(run_id: str | None, attempt: int, cluster: str | None) -> tuple[str, str]:
+    """Make the client token and the `startedBy` of one attempt.
+
+    With a run id they are made of it, so that a second launch of the same attempt is the same launch to AWS; a token counts
+    within a cluster. Without one they are new.
+    """
+    if run_id is None:
+        token = uuid.uuid4().hex
+        return token, f"ecs-block/{token}"
+    name = f"{short_name(cluster or DEFAULT_CLUSTER)}\n{run_id}\n{attempt}"
+    return hashlib.sha256(name.encode()).hexdigest()[:56], run_id
+
+
+def check_run_id(run_id: str) -> None:
+    """Refuse a run id that cannot be a task's `startedBy` (API reference, RunTask). Raises InvalidTask."""
+    refused = sorted(set(re.findall(r"[^a-zA-Z0-9_/-]", run_id)))
+    if refused:
+        raise InvalidTask(
+            f"run_id {run_id!r} holds {', '.join(map(repr, refused))}, which AWS refuses in startedBy; use letters, digits, "
+            "'-', '_' and '/'."
+        )
+    if not 0 < len(run_id) <= LONGEST_STARTED_BY:
+        raise InvalidTask(f"run_id has {len(run_id)} characters; AWS accepts 1 to {LONGEST_STARTED_BY} in startedBy.")
+
+
+async def launch(conversation: Conversation, order: Order, started: list[Mapping[str, Any]], delayed: Delayed) -> None:
+    """Start the tasks of one request and append them to `started` as RunTask gave them.
+
+    The list is filled as soon as AWS has answered, so that a caller who is cancelled knows what there is to stop. Raises
+    TaskLaunchFailed with every reason, OutcomeUnknown when no answer came and nothing tells whether a task was started,
+    AwsError when AWS refuses the request itself.
+    """
+    wanted = int(order.request.get("count", 1))
+    attempt = 0
+    while True:
+        answer = await _answered(conversation, _part(order, attempt, wanted - len(started), wanted), started, delayed)
+        started += answer.get("tasks") or []
+        reasons = _reasons(answer.get("failures") or [])
+        if len(started) >= wanted:
+            return
+        if order.fallback is not None and any(map(_CAPACITY.search, reasons)):
+            logger.info("Spot has no capacity; on-demand FARGATE is used instead.")
+            order = replace(order, request=order.fallback, fallback=None)
+            attempt += 1
+            continue
+        pause = backoff(attempt, conversation.clock, first=2.0, most=60.0)
+        passing = bool(reasons) and all(map(_PASSING.search, reasons))
+        if not passing or conversation.clock.now() + pause > order.deadline:
+            await _give_up(conversation, order, started, reasons)
+        delayed("; ".join(reasons), pause)
+        await conversation.clock.sleep(pause)
+        started += await _found_after_all(conversation, order, started)
+        if len(started) >= wanted:
+            return
+        attempt += 1
+
+
+def _part(order: Order, attempt: int, missing: int, wanted: int) -> Order:
+    """Give the order of one try: a token of its own, and only for what is still missing."""
+    token = order.client_token if attempt == 0 else f"{order.client_token[:58]}-{attempt + 1}"
+    request = order.request if missing == wanted else {**order.request, "count": missing}
+    return replace(order, client_token=token, request=request)
+
+
+async def _answered(
+    conversation: Conversation, order: Order, started: list[Mapping[str, Any]], delayed: Delayed
+) -> dict[str, Any]:
+    """Send one RunTask until it is answered. Every sending has the same token, so all of them start the same tasks."""
+    sent_at = conversation.clock.now()
+    until = min(order.deadline, sent_at + TOKEN_LIFE)
+    doubt = False
+    attempt = 0
+    while True:
+        try:
+            return await conversation.call(
+                "ecs", "RunTask", **{"startedBy": order.started_by, **order.request, "clientToken": order.client_token}
+            )
+        except AwsError as error:
+            if not _may_pass(error):
+                raise
+            doubt = doubt or error.kind is Kind.TRANSIENT
+            pause = backoff(attempt, conversation.clock, first=1.0, most=20.0)
+            if conversation.clock.now() + pause > until:
+                if doubt:
+                    return await _evidence(conversation, order, error)
+                raise
+            delayed(str(error), pause)
+            try:
+                await conversation.clock.sleep(pause)
+            except anyio.get_cancelled_exc_class():
+                if doubt:
+                    with anyio.CancelScope(shield=True):
+                        started += await _seen(conversation, order)
+                raise
+            attempt += 1
+
+
+def _may_pass(error: AwsError) -> bool:
+    if error.temporary:
+        return True
+    return error.code == "ClientException" and bool(_TOO_MANY_PROVISIONING.search(error.aws_message))
+
+
+async def _evidence(conversation: Conversation, order: Order, error: AwsError) -> dict[str, Any]:
+    """Look for a task of a request whose answers were all lost. Raises OutcomeUnknown when there is none to be seen."""
+    tasks = await _seen(conversation, order)
+    if tasks:
+        return {"tasks": tasks, "failures": []}
+    raise OutcomeUnknown(
+        f"Nobody knows whether a task was started: RunTask was sent, and no answer came ({error}) No task with startedBy "
+        f"{_started_by_value(order)} can be seen. Look again with `aws ecs list-tasks --started-by "
+        f"{_started_by_value(order)}` before you start another one."
+    )
+
+
+async def _seen(conversation: Conversation, order: Order) -> list[Mapping[str, Any]]:
+    """List the tasks that bear the order's own `startedBy`, as far as AWS can be asked."""
+    if _started_by_value(order) != order.started_by:
+        return []  # a startedBy of the user's own may be shared by other tasks, and proves nothing
+    try:
+        return await _started_by(conversation, order)
+    except AwsError:
+        return []
+
+
+async def _found_after_all(
+    conversation: Conversation, order: Order, known: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Find tasks that were started although RunTask reported failures, which AWS has been seen to do."""
+    found = await _seen(conversation, order)
+    arns = {task["taskArn"] for task in known}
+    return [task for task in found if task["taskArn"] not in arns]
+
+
+def _started_by_value(order: Order) -> str:
+    return str(order.request.get("startedBy", order.started_by))
+
+
+async def _started_by(conversation: Conversation, order: Order) -> list[Mapping[str, Any]]:
+    """List the tasks, running or ended, that bear the order's `startedBy`."""
+    cluster = order.request.get("cluster", DEFAULT_CLUSTER)
+    arns: list[str] = []
+    for status in ("RUNNING", "STOPPED"):
+        answer = await conversation.ask(
+            "ecs", "ListTasks", cluster=cluster, startedBy=_started_by_value(order), desiredStatus=status
+        )
+        arns += answer["taskArns"]
+    if not arns:
+        return []
+    answer = await conversation.ask("ecs", "DescribeTasks", cluster=cluster, tasks=arns[:100])
+    return list(answer.get("tasks") or [])
+
+
+async def _give_up(
+    conversation: Conversation, order: Order, started: Sequence[Mapping[str, Any]], reasons: Sequence[str]
+) -> None:
+    for task in started:  # a part of the tasks is not what was asked for
+        await conversation.ask(
+            "ecs",
+            "StopTask",
+            cluster=order.request.get("cluster", DEFAULT_CLUSTER),
+            task=task["taskArn"],
+            reason="ecs_block: not all tasks of the request could be started",
+        )
+    told = "; ".join(reasons) or "AWS gave no reason"
+    advice = advice_for(told)
+    message = f"No task was started: {told}."
+    if started:
+        message = f"Only {len(started)} of the tasks were started, and stopped again: {told}."
+    raise TaskLaunchFailed(f"{message} {advice or ''}".strip(), reasons=tuple(reasons), advice=advice)
+
+
+def _reasons(failures: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Give every distinct reason, with its detail."""
+    told = (
+        f"{item.get('reason', 'no reason given')}{' (' + item['detail'] + ')' if item.get('detail') else ''}"
+        for item in failures
+    )
+    return list(dict.fromkeys(told))

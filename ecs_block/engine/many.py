@@ -1,0 +1,96 @@
+"""Many runs at once: `map` and `amap`. One registration, one network look-up, one watcher for all of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import cast
+
+import anyio
+
+from ecs_block.engine import bridge
+from ecs_block.engine import run as engine
+from ecs_block.engine.prepare import Run
+from ecs_block.engine.signals import into_this_loop
+from ecs_block.errors import AwsError, EcsBlockError, InvalidTask, TaskLaunchFailed
+from ecs_block.plan.result import ECSTaskResult
+
+Ended = Callable[[int, ECSTaskResult], None]
+
+
+async def each(runs: Sequence[Run], limit: int, ended: Ended) -> None:
+    """Run many, `limit` at a time, and tell each result with its index. Only a cancellation ends it early."""
+    free = anyio.Semaphore(limit)
+
+    async def one(index: int) -> None:
+        try:
+            result = await result_or_error(runs[index])
+        finally:
+            free.release()
+        ended(index, result)
+
+    async with anyio.create_task_group() as group:
+        for index in range(len(runs)):
+            await free.acquire()
+            group.start_soon(one, index)
+
+
+async def in_order(runs: Sequence[Run], limit: int) -> list[ECSTaskResult]:
+    """Run many and return their results in the order of the runs."""
+    results: dict[int, ECSTaskResult] = {}
+    await each(runs, limit, results.__setitem__)
+    return [results[index] for index in range(len(runs))]
+
+
+async def as_they_end(runs: Sequence[Run], limit: int) -> AsyncGenerator[tuple[int, ECSTaskResult], None]:
+    """Run many and yield each result with its index when it ends.
+
+    The runs live in the background loop, not in this generator: a caller may leave an async generator at any time and from
+    another task, which a task group in it would not survive.
+    """
+    if not runs:
+        return
+    mail: deque[tuple[int, ECSTaskResult]] = deque()
+    arrived = anyio.Event()
+    tell = into_this_loop()
+
+    def ended(index: int, result: ECSTaskResult) -> None:
+        mail.append((index, result))
+        tell(lambda: arrived.set())
+
+    call = bridge.Call(lambda: each(runs, limit, ended), runs[0].control, on_done=lambda: tell(lambda: arrived.set()))
+    bridge.submit(call)
+    try:
+        while True:
+            while mail:
+                yield mail.popleft()
+            if call.done:
+                call.value()
+                if not mail:
+                    return
+                continue
+            await arrived.wait()
+            arrived = anyio.Event()
+    finally:
+        if not call.done:
+            bridge.cancel(call)
+            with anyio.CancelScope(shield=True):
+                while not call.done:
+                    await anyio.sleep(0.05)
+
+
+async def result_or_error(one: Run) -> ECSTaskResult:
+    """Run a block, and give a result with `error` where `run` would raise."""
+    try:
+        return await engine.run(one)
+    except EcsBlockError as error:
+        known = getattr(error, "result", None)
+        if known is not None:
+            return cast(ECSTaskResult, known.model_copy(update={"error": error}))
+        not_started = isinstance(error, TaskLaunchFailed | AwsError | InvalidTask)
+        return ECSTaskResult(
+            identifier=getattr(error, "identifier", None),
+            outcome="start_failed" if not_started else "unknown",
+            reason=str(error),
+            error=error,
+        )

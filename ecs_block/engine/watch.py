@@ -1,0 +1,209 @@
+"""The shared watcher: one for each client and cluster of an event loop, 100 tasks a call.
+
+A task is looked at soon after its launch, then less and less often, up to its own poll interval. Every look takes along the
+tasks that are due soon anyway, so that calls stay full. What comes back only moves a task forward: an answer with a lower
+`version`, or an earlier status, is an old copy and is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from anyio.lowlevel import RunVar
+
+from ecs_block.arn import short_name
+from ecs_block.engine.clock import backoff
+from ecs_block.engine.conversation import Conversation
+from ecs_block.engine.relay import Relay, Ticket
+from ecs_block.errors import AwsError, Kind
+
+logger = logging.getLogger("ecs_block")
+
+BATCH = 100  # API reference, DescribeTasks
+FIRST_LOOKS = (0.3, 0.5, 1.0, 1.5, 2.5, 4.0)  # seconds between the first looks at a task
+MISSING_PATIENCE = 60.0  # seconds for which AWS may not know a task that it has accepted
+SAY_TROUBLE_EVERY = 60.0  # seconds
+
+STATUSES = (
+    "PROVISIONING",
+    "PENDING",
+    "ACTIVATING",
+    "RUNNING",
+    "DEACTIVATING",
+    "STOPPING",
+    "DEPROVISIONING",
+    "STOPPED",
+    "DELETED",
+)
+_RANKS = {status: rank for rank, status in enumerate(STATUSES)}
+RUNNING = _RANKS["RUNNING"]
+STOPPED = _RANKS["STOPPED"]
+
+
+class Watched:
+    """A task that is being watched: what was last seen of it, and when to look again."""
+
+    __slots__ = ("arn", "deadline", "due", "error", "interval", "looks", "missing_since", "rank", "task", "ticket", "version")
+
+    def __init__(self, arn: str, interval: float, due: float) -> None:
+        self.arn = arn
+        self.interval = interval
+        self.due = due
+        self.deadline = math.inf
+        self.looks = 0
+        self.task: Mapping[str, Any] = {}
+        self.version = -1
+        self.rank = -1
+        self.missing_since: float | None = None
+        self.error: AwsError | None = None
+        self.ticket = Ticket()
+
+    @property
+    def status(self) -> str:
+        """The last status that was seen; empty before the first."""
+        return str(self.task.get("lastStatus", ""))
+
+    @property
+    def has_started(self) -> bool:
+        """True once the task has been RUNNING, seen or not."""
+        return self.rank >= 0 and (self.rank == RUNNING or self.task.get("startedAt") is not None)
+
+    def observe(self, task: Mapping[str, Any]) -> bool:
+        """Take a description in; returns whether it tells something new."""
+        version, rank = int(task.get("version", 0)), _RANKS.get(str(task.get("lastStatus")), self.rank)
+        self.missing_since = None
+        if version < self.version or rank < self.rank:
+            return False
+        news = rank != self.rank or version != self.version
+        self.task, self.version, self.rank = task, version, rank
+        return news
+
+    def next_pause(self) -> float:
+        """Seconds until the next look."""
+        quick = FIRST_LOOKS[self.looks] if self.looks < len(FIRST_LOOKS) else self.interval
+        return min(quick, self.interval)
+
+
+class Watcher:
+    """Looks at the tasks of one cluster for every run that waits."""
+
+    def __init__(self, conversation: Conversation, cluster: str) -> None:
+        self._conversation = conversation
+        self._clock = conversation.clock
+        self._cluster = cluster
+        self._watched: dict[str, Watched] = {}
+        self._relay = Relay(self._turn, conversation.clock)
+        self._earliest = 0.0
+        self._failures = 0
+        self._trouble_said = -math.inf
+
+    def add(self, task: Mapping[str, Any], interval: float) -> Watched:
+        """Begin to watch a task that RunTask or DescribeTasks gave."""
+        watched = Watched(str(task["taskArn"]), interval, self._clock.now() + min(FIRST_LOOKS[0], interval))
+        watched.observe(task)
+        self._watched[watched.arn] = watched
+        self._relay.poke()
+        return watched
+
+    def remove(self, watched: Watched) -> None:
+        """Stop watching."""
+        self._watched.pop(watched.arn, None)
+
+    async def news(self, watched: Watched) -> None:
+        """Wait until there is news of the task, or its `deadline` has passed. Raises AwsError when it cannot be watched."""
+        self._relay.poke()
+        await self._relay.wait(watched.ticket)
+        watched.ticket.called = False  # what comes while the caller acts on this news is news again
+        if watched.error is not None:
+            raise watched.error
+
+    async def _turn(self) -> None:
+        now = self._clock.now()
+        for watched in self._watched.values():
+            if watched.deadline <= now:
+                watched.ticket.call()
+        soonest = min((watched.due for watched in self._watched.values()), default=math.inf)
+        deadline = min((w.deadline for w in self._watched.values() if not w.ticket.called), default=math.inf)
+        wake = min(max(soonest, self._earliest), deadline)
+        if wake > now:
+            await self._relay.rest(min(wake - now, 3600.0))
+            return
+        due = self._due(now)
+        for start in range(0, len(due), BATCH):
+            await self._look(due[start : start + BATCH])
+        # Many tasks need no quicker rhythm than their own: without this, each one's phase would cost a call.
+        pace = min((watched.interval for watched in due), default=0.0)
+        self._earliest = max(self._earliest, self._clock.now() + min(pace, 0.1 + len(self._watched) / 300))
+
+    def _due(self, now: float) -> list[Watched]:
+        """List the tasks to look at: those that are due, and to fill the last call those that nearly are."""
+        ordered = sorted(self._watched.values(), key=lambda watched: watched.due)
+        due = [watched for watched in ordered if watched.due <= now]
+        room = -len(due) % BATCH
+        nearly = [w for w in ordered[len(due) : len(due) + room] if w.due - now <= w.next_pause() / 2]
+        return due + nearly
+
+    async def _look(self, batch: list[Watched]) -> None:
+        try:
+            answer = await self._conversation.call(
+                "ecs", "DescribeTasks", cluster=self._cluster, tasks=[watched.arn for watched in batch]
+            )
+        except AwsError as error:
+            self._not_seen(batch, error)
+            return
+        self._failures = 0
+        now = self._clock.now()
+        seen = {str(task.get("taskArn")): task for task in answer.get("tasks") or []}
+        for watched in batch:
+            task = seen.get(watched.arn)
+            told = watched.observe(task) if task is not None else self._missing(watched, now)
+            watched.looks += 1
+            watched.due = now + watched.next_pause()
+            if told:
+                watched.ticket.call()
+
+    def _missing(self, watched: Watched, now: float) -> bool:
+        """Note that AWS does not know a task; it may not know it yet, or no longer (it forgets after about an hour)."""
+        if watched.missing_since is None:
+            watched.missing_since = now
+        return now - watched.missing_since >= MISSING_PATIENCE
+
+    def _not_seen(self, batch: Iterable[Watched], error: AwsError) -> None:
+        """Go on after an error: reading must never fail a run, unless it can never work."""
+        now = self._clock.now()
+        if error.kind is Kind.NOT_FOUND:  # the cluster is gone; its tasks are as good as missing
+            for watched in batch:
+                watched.due = now + watched.interval
+                if self._missing(watched, now):
+                    watched.ticket.call()
+            return
+        if not error.temporary:
+            for watched in batch:
+                watched.error = error
+                watched.ticket.call()
+            return
+        pause = backoff(self._failures, self._clock, first=1.0, most=20.0)
+        self._failures += 1
+        self._earliest = now + pause
+        if now - self._trouble_said >= SAY_TROUBLE_EVERY:
+            self._trouble_said = now
+            logger.warning("AWS cannot be asked about the tasks for now; they go on, and so does the watch. %s", error)
+
+
+_watchers: RunVar[dict[tuple[Any, ...], Watcher]] = RunVar("ecs_block_watchers")
+
+
+def watcher_for(conversation: Conversation, cluster: str) -> Watcher:
+    """Give the watcher that this event loop shares for one client and cluster."""
+    try:
+        known = _watchers.get()
+    except LookupError:
+        known = {}
+        _watchers.set(known)
+    key = (conversation.aws.key, short_name(cluster), id(conversation.clock))
+    if key not in known:
+        known[key] = Watcher(conversation, cluster)
+    return known[key]

@@ -1,0 +1,106 @@
+"""Which log events are new, and in which order they are shown.
+
+CloudWatch promises no order of delivery: events become readable late, several share a millisecond, and identical lines are
+allowed. The API gives them no ids. So a `Follower` counts: what a window of time holds more often than it was taken before
+is new. Events that are read along the forward token are new by themselves; windows that overlap catch what the token passed.
+
+The rules come from the API reference (GetLogEvents, OutputLogEvent) and the measurements in the explanation of the logs.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+OVERLAP = 120_000  # milliseconds that an event may be later than a younger one and still be found
+
+
+class LogEvent(NamedTuple):
+    """One line as CloudWatch holds it; both times are milliseconds since 1970 (UTC)."""
+
+    timestamp: int
+    message: str
+    ingestion_time: int = 0
+
+    @classmethod
+    def from_api(cls, event: Mapping[str, Any]) -> LogEvent:
+        """Read an event of GetLogEvents or FilterLogEvents."""
+        return cls(int(event.get("timestamp", 0)), str(event.get("message", "")), int(event.get("ingestionTime", 0)))
+
+
+class Follower:
+    """Tells for one stream which of the events read are new. Remembers only the last `overlap` milliseconds."""
+
+    def __init__(self, overlap: int = OVERLAP) -> None:
+        self._overlap = overlap
+        # By second of the event, so that forgetting is cheap; hashes instead of lines, so that waiting is.
+        self._taken: dict[int, Counter[int]] = defaultdict(Counter)
+        self._swept: Counter[int] = Counter()
+        self._newest: int | None = None
+
+    @property
+    def window_start(self) -> int:
+        """Where the next sweep must begin to miss nothing that is late by no more than the overlap."""
+        return 0 if self._newest is None else max(0, self._newest - self._overlap)
+
+    def along_token(self, events: Iterable[LogEvent]) -> list[LogEvent]:
+        """Take a page read with the forward token that the last page gave. The API gives no event twice that way."""
+        return [self._take(event) for event in events]
+
+    def begin_sweep(self) -> int:
+        """Start to read a whole window again; returns where it begins (milliseconds)."""
+        self._swept.clear()
+        return self.window_start
+
+    def sweep(self, events: Iterable[LogEvent]) -> list[LogEvent]:
+        """Take one page of the sweep. The token after its last page continues behind everything that it saw."""
+        new = []
+        for event in events:
+            key = hash(event)
+            self._swept[key] += 1
+            if self._swept[key] > self._taken[event.timestamp // 1000][key]:
+                new.append(self._take(event))
+        return new
+
+    def end_sweep(self) -> None:
+        """Forget what no later sweep can give again."""
+        self._swept.clear()
+        start = self.window_start // 1000
+        for second in [second for second in self._taken if second < start]:
+            del self._taken[second]
+
+    def _take(self, event: LogEvent) -> LogEvent:
+        self._taken[event.timestamp // 1000][hash(event)] += 1
+        if self._newest is None or event.timestamp > self._newest:
+            self._newest = event.timestamp
+        return event
+
+
+class Settling:
+    """Holds new events for a moment, so that one which becomes readable a little late is still shown in its place.
+
+    `hold` is in seconds of the caller's clock; 0 shows everything at once.
+    """
+
+    def __init__(self, hold: float) -> None:
+        self.hold = hold
+        self._waiting: list[tuple[int, int, float, LogEvent]] = []
+        self._number = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, events: Iterable[LogEvent], now: float) -> None:
+        """Put new events in; events of one millisecond keep the order in which they came."""
+        for event in events:
+            self._number += 1
+            heapq.heappush(self._waiting, (event.timestamp, self._number, now, event))
+
+    def ready(self, now: float, *, everything: bool = False) -> list[LogEvent]:
+        """Take out, oldest first, what has waited long enough (or all of it)."""
+        shown = []
+        while self._waiting and (everything or now - self._waiting[0][2] >= self.hold):
+            shown.append(heapq.heappop(self._waiting)[3])
+        return shown

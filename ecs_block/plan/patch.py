@@ -1,0 +1,174 @@
+"""JSON 6902 operations on the run request, bounded so that a patch can neither hide nor explode it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from ecs_block.errors import PatchError
+
+MOST_OPERATIONS = 200
+LARGEST_RESULT = 256 * 1024  # bytes of JSON; eighteen `copy` operations can otherwise grow 4 MB out of nothing
+_NEEDS = {
+    "add": ("value",),
+    "replace": ("value",),
+    "test": ("value",),
+    "remove": (),
+    "move": ("from",),
+    "copy": ("from",),
+}
+
+
+class JsonPatch:
+    """A list of JSON 6902 operations (RFC 6902), as `task_customizations` takes them.
+
+    Made from a list of operations, JSON text or another patch. Raises PatchError when an operation is malformed, naming its
+    index.
+    """
+
+    def __init__(self, operations: Any = ()) -> None:
+        self._operations = tuple(_checked(index, item) for index, item in enumerate(_listed(operations)))
+        if len(self._operations) > MOST_OPERATIONS:
+            raise PatchError(
+                f"task_customizations has {len(self._operations)} operations; at most {MOST_OPERATIONS} are accepted. "
+                "Put what is always the same into task_run_request."
+            )
+
+    @property
+    def operations(self) -> list[dict[str, Any]]:
+        """A copy of the operations, in their order."""
+        return copy.deepcopy(list(self._operations))
+
+    def apply(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply all operations to a copy of the document. Raises PatchError for the first that does not apply."""
+        result: Any = copy.deepcopy(dict(document))
+        for index, operation in enumerate(self._operations):
+            result = _apply_one(index, operation, result)
+        return dict(result)
+
+    def touches(self, prefix: str) -> bool:
+        """Tell whether an operation changes something at or below this path."""
+        return any(
+            path == prefix or path.startswith(f"{prefix}/")
+            for operation in self._operations
+            if operation["op"] != "test"
+            for path in (operation["path"], operation.get("from", "") if operation["op"] == "move" else "")
+        )
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.operations)
+
+    def __len__(self) -> int:
+        return len(self._operations)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JsonPatch) and self._operations == other._operations
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self._operations, sort_keys=True, default=str))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{operation['op']} {operation['path']}" for operation in self._operations)
+        return f"JsonPatch([{shown}])"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, cls) else cls(value),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda patch: patch.operations),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["op", "path"],
+                "properties": {
+                    "op": {"enum": sorted(_NEEDS)},
+                    "path": {"type": "string"},
+                    "from": {"type": "string"},
+                    "value": {},
+                },
+            },
+        }
+
+
+def _listed(given: Any) -> list[Any]:
+    if isinstance(given, str | bytes):
+        try:
+            given = json.loads(given)
+        except ValueError as error:
+            raise PatchError(f"task_customizations is not valid JSON: {error}.") from None
+    given = getattr(given, "patch", given)  # the `jsonpatch` library's own object, as Prefect's block took it
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise PatchError(
+            'task_customizations must be a list of JSON 6902 operations, such as '
+            '[{"op": "add", "path": "/group", "value": "batch"}].'
+        )
+    return list(given)
+
+
+def _checked(index: int, operation: Any) -> dict[str, Any]:
+    where = f"task_customizations[{index}]"
+    if not isinstance(operation, Mapping):
+        raise PatchError(f"{where} must be an object with 'op' and 'path', not {type(operation).__name__}.")
+    name, path = operation.get("op"), operation.get("path")
+    if name not in _NEEDS:
+        raise PatchError(f"{where} has the op {name!r}; JSON 6902 knows {', '.join(_NEEDS)}.")
+    if not isinstance(path, str) or not path.startswith("/"):
+        raise PatchError(f"{where} ({name}) needs a 'path' that starts with '/', such as '/group'; it has {path!r}.")
+    for member in _NEEDS[name]:
+        if member not in operation:
+            raise PatchError(f"{where} ({name} {path}) lacks {member!r}.")
+    source = operation.get("from")
+    if name in ("move", "copy") and not (isinstance(source, str) and source.startswith("/")):
+        raise PatchError(f"{where} ({name} {path}) needs a 'from' that starts with '/'; it has {source!r}.")
+    return copy.deepcopy(dict(operation))
+
+
+def _apply_one(index: int, operation: dict[str, Any], document: Any) -> Any:
+    import jsonpatch  # deferred: importing ecs_block stays quick
+
+    where = f"task_customizations[{index}] ({operation['op']} {operation['path']})"
+    try:
+        result = jsonpatch.JsonPatch([copy.deepcopy(operation)]).apply(document)
+    except jsonpatch.JsonPatchTestFailed:
+        raise PatchError(f"{where} failed: the value there is another one. The request was not sent.") from None
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, KeyError, IndexError):
+        # The library's own words are not quoted: they may quote the document, which may hold secrets.
+        raise PatchError(
+            f"{where} does not apply: {_missing(operation, document)} preview() shows the request that it is applied to."
+        ) from None
+    if len(json.dumps(result, default=str)) > LARGEST_RESULT:
+        raise PatchError(f"{where} makes the request larger than {LARGEST_RESULT // 1024} KiB.")
+    return result
+
+
+def _missing(operation: dict[str, Any], document: Any) -> str:
+    """Say how far the path of an operation leads into the document."""
+    path = operation["from"] if operation["op"] in ("move", "copy") and not _leads(operation["from"], document)[1] else ""
+    path = path or operation["path"]
+    reached, _ = _leads(path, document)
+    return f"the request has nothing at {path}; it leads as far as {reached or '/'}."
+
+
+def _leads(path: str, document: Any) -> tuple[str, bool]:
+    reached = ""
+    for token in path.split("/")[1:]:
+        key: Any = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, list) and key.isdigit():
+            key = int(key)
+        try:
+            document = document[key]
+        except (LookupError, TypeError):
+            return reached, False
+        reached += f"/{token}"
+    return reached, True

@@ -1,0 +1,107 @@
+"""Secret values: hidden strings, and references to where a secret is kept.
+
+A reference is written `{"$secret": "env:NAME"}`, in Python as in a file. Its kinds:
+
+    env:NAME                the environment variable NAME of the process that runs the block
+    file:PATH               the content of a file, without its last newline
+    ssm:NAME                an SSM parameter (name or ARN), decrypted
+    secretsmanager:NAME     a Secrets Manager secret (name or ARN)
+
+`{"$secret": "value:…"}` is how a block that was saved with `include_secrets=True` writes a hidden string, so that it is
+hidden again when loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_serializer
+
+MASK = "**********"
+KINDS = ("env", "file", "ssm", "secretsmanager")
+_REFERENCE = re.compile(rf"({'|'.join(KINDS)}):(.+)", re.DOTALL)
+_HINT = f"give a reference such as {{\"$secret\": \"env:NAME\"}} (kinds: {', '.join(KINDS)}) or the value itself"
+
+
+class SecretReference(BaseModel):
+    """Where a secret is kept: `{"$secret": "<kind>:<name>"}`. It is looked up when a run starts, never before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    reference: str = Field(alias="$secret", pattern=_REFERENCE.pattern)
+
+    @property
+    def kind(self) -> str:
+        """`env`, `file`, `ssm` or `secretsmanager`."""
+        return self.reference.split(":", 1)[0]
+
+    @property
+    def name(self) -> str:
+        """What to look up: a variable, a path, a parameter or a secret."""
+        return self.reference.split(":", 1)[1]
+
+    @model_serializer
+    def _as_written(self) -> dict[str, str]:
+        return {"$secret": self.reference}
+
+    def __str__(self) -> str:
+        return f"<secret from {self.reference}>"
+
+
+def _refuse_mask(text: str) -> None:
+    if text and set(text) == {"*"}:
+        raise ValueError(f"is a masked value ({MASK}), not the secret; {_HINT}")
+
+
+def _read_written(value: Mapping[str, Any]) -> SecretStr | SecretReference:
+    text = value.get("$secret")
+    if set(value) != {"$secret"} or not isinstance(text, str):
+        raise ValueError(f"is not a secret; {_HINT}")
+    if text.startswith("value:"):
+        return SecretStr(text.removeprefix("value:"))
+    if not _REFERENCE.fullmatch(text):
+        raise ValueError(f"has a secret reference of no known kind; {_HINT}")
+    return SecretReference.model_validate({"$secret": text})
+
+
+def _read_secret(value: Any) -> Any:
+    """Read a value that is secret by its place: a plain string is hidden."""
+    if isinstance(value, Mapping):
+        return _read_written(value)
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str):
+        _refuse_mask(text)
+        return SecretStr(text)
+    return value
+
+
+def _read_text(value: Any) -> Any:
+    """Read a value that may be secret: a plain string stays plain, a number becomes its text."""
+    if isinstance(value, Mapping):
+        return _read_written(value)
+    if isinstance(value, bool):
+        raise ValueError(f'must be text, not a boolean; write "{str(value).lower()}" in quotes if that is meant')
+    if isinstance(value, int | float):
+        value = str(value)
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if isinstance(text, str):
+        _refuse_mask(text)
+        if "\0" in text:
+            raise ValueError("holds a NUL character, which no process can receive")
+    return value
+
+
+Secret = Annotated[SecretStr | SecretReference, BeforeValidator(_read_secret)]
+"""A value that is always secret."""
+
+Text = Annotated[str | SecretStr | SecretReference, BeforeValidator(_read_text)]
+"""A value that is secret if it is given as one."""
+
+
+def plain(value: str | SecretStr | SecretReference) -> str:
+    """Give the text that may be shown: the value itself, a mask, or where the secret is kept."""
+    if isinstance(value, SecretStr):
+        return MASK
+    return str(value)
