@@ -11,14 +11,16 @@ import json
 import os
 import re
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from ecs_block.errors import BlockExists, BlockInvalid, BlockNotFound, InvalidTask
+from ecs_block.oddity import warn_caller
+from ecs_block.parse import line_of, parse
 from ecs_block.plan.problems import invalid_task
 from ecs_block.plan.redact import looks_secret
 from ecs_block.plan.secret import SecretReference
@@ -47,18 +49,29 @@ class Block(BaseModel):
         except ValidationError as error:
             raise invalid_task(error, type(self)) from None
 
+    # To pydantic this is its own __init__: otherwise it would validate, and warn, twice when it makes a block.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        try:
+            super().__setattr__(name, value)
+        except ValidationError as error:  # its text would quote the value
+            raise invalid_task(error, type(self)) from None
+
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
         super().__pydantic_init_subclass__(**options)
         slug = cls.type_slug()
-        if slug:
+        known = Block._by_type.get(slug)
+        # A subclass that keeps the slug of its parent does not take its parent's files over.
+        if slug and (known is None or not issubclass(cls, known)):
             Block._by_type[slug] = cls
 
     @classmethod
     def type_slug(cls) -> str:
         """The slug of this type of block, the default of its field `type`."""
         field = cls.model_fields.get("type")
-        return str(field.default) if field is not None else ""
+        return field.default if field is not None and isinstance(field.default, str) else ""
 
     def model_post_init(self, context: Any, /) -> None:
         self.__pydantic_fields_set__.add("type")  # what a block is, is saved whether it was typed or not
@@ -122,18 +135,17 @@ class Block(BaseModel):
 
     @classmethod
     def _read(cls, text: str, path: Path) -> Self:
-        data = _parse(text, path)
-        wanted = _class_for(cls, data, path)
-        data = wanted._translate(_without_version(data, text, path), path)
+        data = _without_version(parse(text, path), text, path)
+        wanted = _class_for(cls, data, text, path)
         try:
-            return wanted(**data)  # type: ignore[no-any-return]
+            return wanted(**wanted._translate(data))  # type: ignore[no-any-return]
         except InvalidTask as error:
-            line = _line_of(text, error.location)
+            line = line_of(text, error.location)
             raise BlockInvalid(f"{path}:{line}: {error} The file was left as it is.") from None
 
     @classmethod
-    def _translate(cls, data: dict[str, Any], path: Path) -> dict[str, Any]:
-        """Bring a file of another shape into this one's. Types that know such shapes override it."""
+    def _translate(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Bring a file of another shape into this one's; types that know one override it. Raises InvalidTask."""
         return data
 
     @classmethod
@@ -145,6 +157,7 @@ class Block(BaseModel):
         slug = cls.type_slug() or type
         folder = _home("config") / "blocks"
         if slug:
+            _check_name("type", slug)
             return sorted(path.stem for path in (folder / slug).glob("*.json") if _NAME.fullmatch(path.stem))
         found = (path for path in folder.glob("*/*.json") if _NAME.fullmatch(path.stem))
         return sorted(f"{path.parent.name}/{path.stem}" for path in found)
@@ -161,6 +174,8 @@ class Block(BaseModel):
             path.unlink()
         except FileNotFoundError:
             raise BlockNotFound(_not_found(slug or "", name, cls.list(type))) from None
+        except OSError as error:
+            raise BlockInvalid(f"The block file {path} cannot be deleted: {error.strerror}.") from None
 
     @classmethod
     def _find(cls, name: str) -> Path:
@@ -177,7 +192,10 @@ class Block(BaseModel):
     def _write(self, path: Path, overwrite: bool, include_secrets: bool, what: str) -> Path:
         content = {"type": type(self).type_slug(), "format_version": FORMAT_VERSION}
         content |= dict(_plain(self.model_dump(exclude_unset=True), include_secrets, ()))
-        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        try:
+            text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        except (TypeError, ValueError) as error:
+            raise BlockInvalid(f"The {what} was not saved: {error}. A block holds what JSON can.") from None
         try:
             _write_whole(path, text, overwrite)
         except FileExistsError:
@@ -208,103 +226,33 @@ def _plain(value: Any, include_secrets: bool, path: tuple[str, ...]) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item, include_secrets, (*path, str(index))) for index, item in enumerate(value)]
     if isinstance(value, str) and value and len(path) == 2 and path[0] == "env" and looks_secret(path[1]):
-        warnings.warn(
+        warn_caller(
             f"{'.'.join(path)} looks like a secret and is saved as plain text; give it by reference: "
-            '{"$secret": "env:NAME"}.',
-            stacklevel=8,
+            '{"$secret": "env:NAME"}.'
         )
     return value
 
 
 def _without_version(data: dict[str, Any], text: str, path: Path) -> dict[str, Any]:
     version = data.get("format_version", FORMAT_VERSION)
-    if version == FORMAT_VERSION:
+    if version == FORMAT_VERSION and type(version) is int:
         return {key: value for key, value in data.items() if key != "format_version"}
-    line = _line_of(text, ("format_version",))
+    line = line_of(text, ("format_version",))
     newer = isinstance(version, int) and not isinstance(version, bool) and version > FORMAT_VERSION
     reason = "was written by a newer ecs_block; update this one" if newer else f"is not known; {FORMAT_VERSION} is"
     raise BlockInvalid(f"{path}:{line}: the format_version {version!r} {reason}. The file was left as it is.")
 
 
-def _class_for(cls: type[Block], data: dict[str, Any], path: Path) -> Any:
+def _class_for(cls: type[Block], data: dict[str, Any], text: str, path: Path) -> Any:
     slug = data.get("type", cls.type_slug())
-    if cls.type_slug():
-        if slug != cls.type_slug():
-            raise BlockInvalid(f"{path}: the field 'type' says {slug!r}; expected {cls.type_slug()!r}.")
-        return cls
-    known = Block._by_type.get(str(slug))
-    if known is None:
-        raise BlockInvalid(f"{path}: the type {slug!r} is not known.{did_you_mean(str(slug), list(Block._by_type))}")
-    return known
-
-
-def _parse(text: str, path: Path) -> dict[str, Any]:
-    if path.suffix in (".yaml", ".yml"):
-        data = _parse_yaml(text, path)
-    else:
-        try:
-            data = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-        except json.JSONDecodeError as error:
-            raise BlockInvalid(
-                f"{path}:{error.lineno}:{error.colno}: this is not valid JSON: {error.msg}. The file was left as it is."
-            ) from None
-        except (ValueError, RecursionError) as error:
-            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise BlockInvalid(f"{path}:1: this is not a block: {reason}. The file was left as it is.") from None
-    if not isinstance(data, dict):
-        raise BlockInvalid(f"{path}:1: a block is an object, not {type(data).__name__}. The file was left as it is.")
-    return data
-
-
-def _unique(pairs: builtins.list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
-    return found
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _parse_yaml(text: str, path: Path) -> Any:
-    import yaml
-
-    try:
-        # Aliases can make a small file unfold into gigabytes, and no block needs them.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise BlockInvalid(f"{path}: YAML aliases (*name) are not accepted; write the value out.")
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        said = getattr(error, "problem", None) or "it cannot be read"
-        raise BlockInvalid(f"{path}{where}: this is not valid YAML: {said}. The file was left as it is.") from None
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise BlockInvalid(f"{path}: this is not a block: {reason}. The file was left as it is.") from None
-
-
-def _line_of(text: str, location: tuple[str | int, ...]) -> int:
-    """Find the line on which a field stands. JSON is read as the YAML that it also is: only that parser gives lines."""
-    import yaml
-
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, RecursionError):
-        return 1
-    line = 1
-    for part in location:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
+    expected = [cls.type_slug()] if cls.type_slug() else list(Block._by_type)
+    if slug not in expected:
+        what = "is missing" if "type" not in data else f"says {slug!r}"
+        raise BlockInvalid(
+            f"{path}:{line_of(text, ('type',))}: the field 'type' {what}; expected {' or '.join(map(repr, expected))}."
+            f"{did_you_mean(str(slug), expected)} The file was left as it is."
+        )
+    return cls if cls.type_slug() else Block._by_type[slug]
 
 
 # --- files -------------------------------------------------------------------------------------------------------------
@@ -322,13 +270,17 @@ def _home(kind: str) -> Path:
 
 
 def _path(slug: str, name: str) -> Path:
-    for what, text in (("type", slug), ("name", name)):
-        if not isinstance(text, str) or not _NAME.fullmatch(text) or _RESERVED.fullmatch(text):
-            raise BlockInvalid(
-                f"{text!r} cannot be the {what} of a block: use 1 to 100 of a-z, 0-9, '.', '_' and '-', "
-                "starting with a letter or digit."
-            )
+    _check_name("type", slug)
+    _check_name("name", name)
     return _home("config") / "blocks" / slug / f"{name}.json"
+
+
+def _check_name(what: str, text: str) -> None:
+    if not isinstance(text, str) or not _NAME.fullmatch(text) or _RESERVED.fullmatch(text):
+        raise BlockInvalid(
+            f"{text!r} cannot be the {what} of a block: use 1 to 100 of a-z, 0-9, '.', '_' and '-', starting with a letter "
+            "or digit, and no name that Windows keeps for a device."
+        )
 
 
 def _not_found(slug: str, name: str, known: builtins.list[str]) -> str:
@@ -348,7 +300,7 @@ def _read_text(path: Path) -> str:
     if len(content) > _LARGEST_FILE:
         raise BlockInvalid(f"The block file {path} is larger than {_LARGEST_FILE // 1024**2} MiB.")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise BlockInvalid(f"{path}:{line}: this is not UTF-8 text. The file was left as it is.") from None
@@ -374,7 +326,7 @@ def _write_whole(path: Path, text: str, overwrite: bool) -> None:
             os.replace(temporary, path)
         else:
             os.link(temporary, path)  # fails if another process was quicker
-            os.unlink(temporary)
+            Path(temporary).unlink(missing_ok=True)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -388,10 +340,12 @@ def _missing_folders(folder: Path) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Make the new name durable where the platform can. The file is in its place by now, so a failure is none."""
     if os.name == "nt":
         return  # Windows cannot open a folder
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with suppress(OSError):  # nor can every file system sync one
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from ecs_block.errors import BlockInvalid
+from ecs_block.errors import InvalidTask
+from ecs_block.oddity import warn_caller
 
 SLUG = "block_type_slug"
 CONTAINER_NAME = "prefect"
@@ -20,9 +20,9 @@ def is_legacy(data: Mapping[str, Any]) -> bool:
 
 
 def translate(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the fields of our own block. Raises BlockInvalid for what only Prefect's server could resolve."""
+    """Give the fields of our own block. Raises InvalidTask for what only Prefect's server could resolve."""
     if data[SLUG] != "ecs-task":
-        raise BlockInvalid(f"the field {SLUG!r} says {data[SLUG]!r}; only 'ecs-task' can be loaded as an ECSTask.")
+        raise _refused(f"the field {SLUG!r} says {data[SLUG]!r}; only 'ecs-task' can be loaded as an ECSTask.", SLUG)
     fields = _own_fields(data)
     credentials = fields.pop("aws_credentials", None)
     if credentials is not None:
@@ -30,6 +30,12 @@ def translate(data: Mapping[str, Any]) -> dict[str, Any]:
     if not fields.get("container_name"):
         fields["container_name"] = CONTAINER_NAME
     return fields
+
+
+def _refused(message: str, *location: str) -> InvalidTask:
+    error = InvalidTask(message)
+    error.location = location
+    return error
 
 
 def _own_fields(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,16 +49,19 @@ def _own_fields(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _credentials(data: Any) -> dict[str, Any]:
     if not isinstance(data, Mapping) or "$ref" in data:
-        raise BlockInvalid(
+        raise _refused(
             "the field aws_credentials refers to another block, which only Prefect's server knows. Write its values here, or "
-            "remove it to use boto3's own chain."
+            "remove it to use boto3's own chain.",
+            "aws_credentials",
         )
     fields = _own_fields(data)
     for name in _CREDENTIALS:
         if isinstance(fields.get(name), str) and set(fields[name]) == {"*"}:
-            raise BlockInvalid(
+            raise _refused(
                 f"the field aws_credentials.{name} is masked (**********): Prefect did not write the secret. Give it by "
-                f'reference, {{"$secret": "env:{name.upper()}"}}, or remove the keys to use boto3\'s own chain.'
+                f'reference, {{"$secret": "env:{name.upper()}"}}, or remove the keys to use boto3\'s own chain.',
+                "aws_credentials",
+                name,
             )
     parameters = fields.pop("aws_client_parameters", None)
     return fields | (_client_parameters(parameters) if isinstance(parameters, Mapping) else {})
@@ -68,9 +77,8 @@ def _client_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     dropped += ["use_ssl"] if parameters.get("use_ssl") is False else []
     dropped += ["verify"] if parameters.get("verify") not in (None, True) else []
     if dropped:
-        warnings.warn(
+        warn_caller(
             f"aws_client_parameters.{', '.join(dropped)} did not carry over: ecs_block always checks certificates. Use "
-            "AWS_CA_BUNDLE for a certificate of your own.",
-            stacklevel=6,
+            "AWS_CA_BUNDLE for a certificate of your own."
         )
     return fields

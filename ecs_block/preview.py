@@ -6,6 +6,7 @@ from typing import Any
 
 from ecs_block.aws import AwsCredentials, input_shape, redactor
 from ecs_block.plan import sketch as plans
+from ecs_block.plan.capacity import choose
 from ecs_block.plan.fields import TaskFields
 from ecs_block.plan.image import official_python_image
 from ecs_block.plan.secret import plain
@@ -33,13 +34,13 @@ def _stand_in(fields: TaskFields) -> dict[str, Any] | None:
     """Stand in for a linked definition, of which a preview knows the name only."""
     if fields.task_definition_arn is None:
         return None
-    capacity = "FARGATE" if fields.launch_type in ("FARGATE", "FARGATE_SPOT") else None
+    capacity = choose(fields).kind
     return {
         "family": fields.task_definition_arn,
         "containerDefinitions": [{"name": fields.container_name or "<main or first container of the task definition>"}],
         "executionRoleArn": "<read at runtime>",
         "compatibilities": [capacity],
-        "networkMode": "awsvpc" if capacity else None,
+        "networkMode": "awsvpc" if capacity == "FARGATE" else None,
     }
 
 

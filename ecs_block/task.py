@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import warnings
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TextIO
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -14,10 +13,12 @@ from ecs_block import legacy
 from ecs_block.arn import parse_task_identifier
 from ecs_block.aws import AwsCredentials, input_shape, redactor
 from ecs_block.block import Block
-from ecs_block.errors import BlockInvalid, InvalidTask
+from ecs_block.errors import InvalidTask
+from ecs_block.oddity import warn_caller
 from ecs_block.plan import checks, template
 from ecs_block.plan.fargate import cpu_units, memory_mib
 from ecs_block.plan.patch import JsonPatch
+from ecs_block.plan.problems import location_of
 from ecs_block.plan.result import ECSTaskResult
 from ecs_block.plan.secret import Text
 
@@ -141,9 +142,11 @@ class ECSTask(Block):
             run_shape=input_shape("RunTask") if needs_model else None,
         )
         if found:
-            raise InvalidTask("\n".join(found))
+            error = InvalidTask("\n".join(found))
+            error.location = location_of(found[0])
+            raise error
         for oddity in checks.oddities(self):
-            warnings.warn(oddity, UserWarning, stacklevel=4)
+            warn_caller(oddity)
         return self
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
@@ -151,13 +154,8 @@ class ECSTask(Block):
         return [(name, value) for name, value in shown.items() if name != "type"]
 
     @classmethod
-    def _translate(cls, data: dict[str, Any], path: Path) -> dict[str, Any]:
-        if not legacy.is_legacy(data):
-            return data
-        try:
-            return legacy.translate(data)
-        except BlockInvalid as error:
-            raise BlockInvalid(f"{path}: {error} The file was left as it is.") from None
+    def _translate(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return legacy.translate(data) if legacy.is_legacy(data) else data
 
     # --- making one of something else -----------------------------------------------------------------------------------
 

@@ -33,7 +33,8 @@ PAGES_A_TURN = 20  # then another stream has its turn, and the watcher hears of 
 HOLD = 2.0  # seconds for which a line waits for one that belongs before it
 QUIET = 6.0  # seconds without anything new that end the drain
 LONGEST_DRAIN = 30.0  # seconds after which a stream that still brings new lines is given up
-SWEEP_EVERY = 30.0  # seconds
+SWEEP_EVERY = 30.0  # seconds; a window of few lines is swept with every read, which costs no more than the token
+FEW_LINES = 1000
 SOONEST, LATEST = 1.0, 5.0  # seconds between two reads of a stream
 HINT_AFTER = 60.0  # seconds without a stream after which a hint is given
 TAIL = 20  # lines kept for the error of a failed task
@@ -59,6 +60,7 @@ class Stream:
         self.token: str | None = None
         self.window: int | None = None  # where the sweep in progress began; None: along the token
         self.swept_at = -math.inf
+        self.swept_lines = 0
         self.pause = SOONEST
         self.failures = 0
         self.lost: str | None = None
@@ -143,8 +145,10 @@ class LogReader:
 
     async def _read(self, stream: Stream) -> None:
         now = self._clock.now()
-        if stream.window is None and (stream.stopped_at is not None or now - stream.swept_at >= SWEEP_EVERY):
-            stream.window, stream.token = stream.follower.begin_sweep(), None
+        if stream.window is None and (
+            stream.stopped_at is not None or stream.swept_lines <= FEW_LINES or now - stream.swept_at >= SWEEP_EVERY
+        ):
+            stream.window, stream.token, stream.swept_lines = stream.follower.begin_sweep(), None, 0
         for _ in range(PAGES_A_TURN):
             try:
                 new, at_end = await self._page(stream)
@@ -180,6 +184,7 @@ class LogReader:
             **position,
         )
         events = [LogEvent.from_api(event) for event in answer.get("events") or []]
+        stream.swept_lines += len(events) if stream.window is not None else 0
         follower = stream.follower
         new = follower.along_token(events) if stream.window is None else follower.sweep(events)
         token = answer.get("nextForwardToken")
@@ -193,7 +198,7 @@ class LogReader:
             now = self._clock.now()
             self._allowance = min(BURST, self._allowance + (now - self._allowed_at) * CALLS_PER_SECOND)
             self._allowed_at = now
-            if self._allowance >= 1:
+            if self._allowance >= 0.999:  # a float that waited for the rest may lack a hair of it for ever
                 self._allowance -= 1
                 return
             await self._clock.sleep((1 - self._allowance) / CALLS_PER_SECOND)

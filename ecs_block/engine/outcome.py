@@ -25,7 +25,7 @@ from ecs_block.errors import (
 )
 from ecs_block.plan.advice import advice_for
 from ecs_block.plan.result import ECSTaskResult, LogComplete, result_of
-from ecs_block.plan.verdict import Verdict, judge
+from ecs_block.plan.verdict import NO_EXIT_CODE, Verdict, judge
 
 STOP_PATIENCE = 300.0  # seconds from StopTask to STOPPED: a stopTimeout of up to 120 s, and the network's removal
 TAIL = 20  # lines
@@ -259,8 +259,8 @@ async def _watch_on(task: Task, watcher: Watcher, watched: Watched, reader: LogR
 
 async def _result(task: Task, watched: Watched, failure: EcsBlockError | None) -> ECSTaskResult:
     if failure is not None and failure is not task.timeout:
-        judged = Verdict("unknown", -1, str(failure))
-        return _made(task, watched, judged, _log_complete(task)).model_copy(update={"error": failure})
+        judged = Verdict("unknown", NO_EXIT_CODE, str(failure))
+        return _with_error(_made(task, watched, judged, _log_complete(task)), failure)
     judged = judge(watched.task, task.main, task.essential)
     if failure is not None:  # stopped for a timeout, and AWS never said STOPPED
         judged = Verdict("stopped", judged.status_code, str(failure))
@@ -288,7 +288,8 @@ def _made(
 
 
 def _with_error(result: ECSTaskResult, error: EcsBlockError) -> ECSTaskResult:
-    error.result = result  # type: ignore[attr-defined]
+    if isinstance(error, OutcomeUnknown | TaskStartFailed | TaskStartTimeout | TaskRunTimeout):
+        error.result = result
     return result.model_copy(update={"error": error})
 
 

@@ -77,14 +77,17 @@ class _S3Signer(_Signer):
 
 
 def missing() -> ServiceError:
+    """Make the error for a request without a signature."""
     return ServiceError("MissingAuthenticationTokenException", "Request is missing Authentication Token")
 
 
 def unknown_key() -> ServiceError:
+    """Make the error for a foreign access key."""
     return ServiceError("UnrecognizedClientException", "The security token included in the request is invalid.")
 
 
 def wrong_signature(detail: str = "") -> ServiceError:
+    """Make the error for a signature that does not fit the request."""
     message = (
         "The request signature we calculated does not match the signature you provided. "
         "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
@@ -209,4 +212,5 @@ def _check_body(request: Request) -> None:
 
 
 def request_id() -> str:
+    """Make an id for an answer."""
     return base64.b32encode(secrets.token_bytes(10)).decode()

@@ -19,9 +19,11 @@ _UNDECODABLE = re.compile("[\udc80-\udcff]")
 class Output(Protocol):
     """Where a container's output goes."""
 
-    def feed(self, data: bytes) -> None: ...
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Take note that no more will come."""
 
 
 class LogDriverError(Exception):
@@ -59,6 +61,7 @@ class Lines:
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
+        """Put the lines that are complete."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         while len(self._rest) > _MAX_LINE:
             end = _fitting(self._rest)
@@ -82,10 +85,10 @@ class Nowhere:
     """Output that nobody reads."""
 
     def feed(self, data: bytes) -> None:
-        pass
+        """Drop the bytes."""
 
     def close(self) -> None:
-        pass
+        """Do nothing."""
 
 
 def _fitting(line: bytes) -> int:

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ecs_block.local.auth import Gate, Key
-from ecs_block.local.ecs import Ecs, Region
-from ecs_block.local.environment import HostEnvironment
-from ecs_block.local.events import LoopThread
-from ecs_block.local.gateway import Gateway
-from ecs_block.local.lifecycle import Surroundings
+from ecs_block.local.auth import Key
 from ecs_block.local.log_pages import Pager
 from ecs_block.local.log_stream import Delay
-from ecs_block.local.logs import Logs
-from ecs_block.local.metadata import PREFIX, Metadata
-from ecs_block.local.pretend import Pretences
-from ecs_block.local.processes import Launcher, Processes
-from ecs_block.local.server import Server
-from ecs_block.local.task import STATES, Container, Task
-from ecs_block.local.task_secrets import TaskSecrets
+from ecs_block.local.serving import Knobs, Serving
+from ecs_block.local.task import STATES
 from ecs_block.local.tasks import TaskRules
 from ecs_block.local.trouble import CAPACITY, LaunchFailure, Throttles, Trouble
 
 if TYPE_CHECKING:
     from ecs_block.aws import AwsCredentials
-    from ecs_block.local.moto_services import MotoServices
 
-logger = logging.getLogger("ecs_block.local")
-
-_STATE_SECONDS = 0.02
 _MAINTENANCE = "ECS is performing maintenance on the underlying infrastructure hosting the task."
 _INTERRUPTIONS = {
     "spot": ("SpotInterruption", "Your Spot Task was interrupted."),
@@ -69,7 +54,7 @@ class LocalCloud:
         self,
         *,
         region: str = "us-east-1",
-        state_seconds: float | Mapping[str, float] = _STATE_SECONDS,
+        state_seconds: float | Mapping[str, float] = 0.02,
         execute: bool = True,
         directory: str | None = None,
         log_delay: Delay = 0.0,
@@ -84,19 +69,22 @@ class LocalCloud:
         self._check(state_seconds, log_empty_pages, directory)
         self.region = region
         self.account_id = str(secrets.randbelow(9 * 10**11) + 10**11)
-        self._key = Key()
-        self._state_seconds = state_seconds
-        self._execute = execute
-        self._directory = directory or os.getcwd()
-        self._log_delay = log_delay
-        self._pager = Pager(min(log_page_events, 10_000), log_empty_pages)
-        self._shuffle = shuffle
-        self._rules = TaskRules(container_instances, stopped_task_retention, missing_seconds)
-        self._throttles = Throttles() if throttles else None
         self._trouble = Trouble()
+        self._knobs = Knobs(
+            account_id=self.account_id,
+            key=Key(),
+            state_seconds=state_seconds,
+            execute=execute,
+            directory=directory or os.getcwd(),
+            log_delay=log_delay,
+            pager=Pager(min(log_page_events, 10_000), log_empty_pages),
+            shuffle=shuffle,
+            rules=TaskRules(container_instances, stopped_task_retention, missing_seconds),
+            throttles=Throttles() if throttles else None,
+            trouble=self._trouble,
+        )
         self._lifecycle = threading.Lock()
-        self._running: _Running | None = None
-        self._warned = False
+        self._running: Serving | None = None
         self._calls: Counter[str] = Counter()
 
     @staticmethod
@@ -116,7 +104,7 @@ class LocalCloud:
         """Start serving; does nothing if it serves already."""
         with self._lifecycle:
             if self._running is None:
-                self._running = _Running(self)
+                self._running = Serving(self._knobs, self._calls)
         return self
 
     def stop(self) -> None:
@@ -138,6 +126,7 @@ class LocalCloud:
 
     @property
     def endpoint_url(self) -> str:
+        """The address for ``endpoint_url`` of any AWS client."""
         return self._serving.endpoint_url
 
     @property
@@ -146,8 +135,8 @@ class LocalCloud:
         from ecs_block.aws import AwsCredentials
 
         return AwsCredentials(
-            aws_access_key_id=self._key.access_key_id,
-            aws_secret_access_key=self._key.secret_access_key,
+            aws_access_key_id=self._knobs.key.access_key_id,
+            aws_secret_access_key=self._knobs.key.secret_access_key,
             region_name=self.region,
             endpoint_url=self.endpoint_url,
         )
@@ -169,8 +158,8 @@ class LocalCloud:
             service,  # type: ignore[call-overload]
             region_name=region or self.region,
             endpoint_url=self.endpoint_url,
-            aws_access_key_id=self._key.access_key_id,
-            aws_secret_access_key=self._key.secret_access_key,
+            aws_access_key_id=self._knobs.key.access_key_id,
+            aws_secret_access_key=self._knobs.key.secret_access_key,
             config=Config(
                 retries={"mode": "standard", "total_max_attempts": 1},
                 proxies={},
@@ -226,118 +215,7 @@ class LocalCloud:
     # --- inside
 
     @property
-    def _serving(self) -> _Running:
+    def _serving(self) -> Serving:
         if self._running is None:
             raise RuntimeError("this LocalCloud is not running: use `with LocalCloud() as cloud:`, or call start()")
         return self._running
-
-    def _check_call(self, name: str) -> None:
-        self._trouble.check(name)
-        if self._throttles:
-            self._throttles.check(name)
-
-    def _seconds(self, state: str) -> float:
-        if isinstance(self._state_seconds, Mapping):
-            return self._state_seconds.get(state, _STATE_SECONDS)
-        return self._state_seconds
-
-    def _warn_once(self, task: Task) -> None:
-        if not self._warned and self._execute:
-            self._warned = True
-            images = ", ".join(dict.fromkeys(container.definition["image"] for container in task.containers))
-            logger.warning(
-                "LocalCloud does not pull images: %s is not used, the command runs as a process of this machine.",
-                images,
-            )
-
-
-class _Running:
-    """The moving parts of a cloud that serves."""
-
-    def __init__(self, cloud: LocalCloud) -> None:
-        self._cloud = cloud
-        self._moto = _moto_services(cloud.account_id)
-        self._host = HostEnvironment()
-        self.loop = LoopThread("local-cloud-tasks")
-        self._launcher: Launcher = (Processes if cloud._execute else Pretences)(self.loop.loop)
-        self.logs = Logs(cloud.account_id, cloud._log_delay, cloud._pager)
-        self.ecs = Ecs(self._region)
-        self._metadata = Metadata()
-        self.gateway = Gateway(
-            Gate(cloud._key),
-            {"ecs": self.ecs, "logs": self.logs},
-            self._moto.answer,
-            cloud._check_call,
-            cloud._calls,
-            {PREFIX: self._metadata.answer},
-        )
-        self.server = Server(self.gateway.answer)
-        self.endpoint_url = f"http://127.0.0.1:{self.server.port}"
-
-    def environment(self, region: str) -> dict[str, str]:
-        return {
-            "AWS_ACCESS_KEY_ID": self._cloud._key.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": self._cloud._key.secret_access_key,
-            "AWS_DEFAULT_REGION": region,
-            "AWS_REGION": region,
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-        }
-
-    def _region(self, name: str) -> Region:
-        cloud = self._cloud
-        return Region(
-            cloud.account_id,
-            name,
-            self._moto,
-            cloud._rules,
-            cloud._trouble,
-            cloud._shuffle,
-            cloud._throttles.check if cloud._throttles else lambda name: None,
-            self._surroundings,
-        )
-
-    def _surroundings(self, region: str, lock: threading.RLock, gone: Callable[[Task], None]) -> Surroundings:
-        cloud = self._cloud
-        return Surroundings(
-            lock=lock,
-            loop=self.loop,
-            launcher=self._launcher,
-            stores=self.logs.store,
-            secrets=TaskSecrets(self._moto, region),
-            trouble=cloud._trouble,
-            variables=lambda task, container: self._variables(task, container, region),
-            directory=cloud._directory,
-            seconds=cloud._seconds,
-            before_first_run=cloud._warn_once,
-            gone=[gone, self._metadata.forget],
-        )
-
-    def _variables(self, task: Task, container: Container, region: str) -> dict[str, str]:
-        """Return what every container finds: a little of this machine, what ECS gives, and the way to this cloud."""
-        kind = "FARGATE" if task.on_fargate else "EC2"
-        own = {
-            "AWS_EXECUTION_ENV": f"AWS_ECS_{kind}",
-            "ECS_CONTAINER_METADATA_URI_V4": self.endpoint_url + self._metadata.add(task, container),
-        }
-        return {**self._host.variables, **own, **self.environment(region)}
-
-    def close(self) -> None:
-        self._moto.close()
-        self.server.close()
-        self.loop.wait_for(self._end())
-        self.loop.close()
-        self._host.close()
-
-    async def _end(self) -> None:
-        await self.loop.cancel_all()
-        await self._launcher.close()
-
-
-def _moto_services(account_id: str) -> MotoServices:
-    try:
-        from ecs_block.local.moto_services import MotoServices
-
-        return MotoServices(account_id)
-    except ImportError as error:
-        hint = "install them with: pip install 'ecs_block[local]'"
-        raise ImportError(f"LocalCloud needs moto and flask ({error}); {hint}") from error

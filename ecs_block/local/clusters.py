@@ -17,11 +17,14 @@ FARGATE_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
 
 
 def cluster_not_found() -> ServiceError:
+    """Make the error for a cluster that was never there."""
     return ServiceError("ClusterNotFoundException", "Cluster not found.")
 
 
 @dataclass
 class Cluster:
+    """One cluster."""
+
     name: str
     arn: str
     capacity_providers: list[str] = field(default_factory=list)
@@ -56,6 +59,7 @@ class Clusters:
         return cluster
 
     def active(self, reference: str | None) -> Cluster:
+        """Find a cluster in which tasks can be started."""
         cluster = self.get(reference)
         if cluster.status != "ACTIVE":
             raise ServiceError("ClusterNotFoundException", "The referenced cluster was inactive.")
@@ -67,6 +71,7 @@ class Clusters:
         return reference.removeprefix(self._prefix)
 
     def create(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer CreateCluster; an ACTIVE cluster of that name is the answer as it is."""
         name = params.get("clusterName", "default")
         if not _NAME.match(name):
             raise invalid("Identifier is for cluster. Your identifier is invalid.")
@@ -82,6 +87,7 @@ class Clusters:
             return {"cluster": self._shown(cluster, {"TAGS"})}
 
     def describe(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeClusters."""
         found: list[dict[str, Any]] = []
         failures: list[dict[str, str]] = []
         names = params.get("clusters") or ["default"]
@@ -97,12 +103,14 @@ class Clusters:
         return {"clusters": found, "failures": failures}
 
     def list_arns(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListClusters."""
         with self._lock:
             arns = [cluster.arn for cluster in self._clusters.values() if cluster.status == "ACTIVE"]
         chosen, more = page(arns, params)
         return {"clusterArns": chosen, **more}
 
     def delete(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeleteCluster: an empty cluster becomes INACTIVE."""
         with self._lock:
             cluster = self.get(params["cluster"])
             if any(self._count_tasks(cluster)):
@@ -113,6 +121,7 @@ class Clusters:
             return {"cluster": self._shown(cluster, set())}
 
     def put_capacity_providers(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer PutClusterCapacityProviders."""
         with self._lock:
             cluster = self.active(params["cluster"])
             self._set_providers(cluster, params["capacityProviders"], params)
@@ -152,4 +161,5 @@ class Clusters:
         return shown
 
     def by_arn(self, arn: str) -> Cluster | None:
+        """Find a cluster, or none."""
         return self._clusters.get(arn.removeprefix(self._prefix))

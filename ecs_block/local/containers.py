@@ -78,6 +78,7 @@ class ContainerRun:
         await self.exited.wait()
 
     def kill(self) -> None:
+        """Send SIGKILL."""
         if self._process is not None:
             self._process.signal(signal.SIGKILL)
 
@@ -116,11 +117,11 @@ class ContainerRun:
             # Until it is healthy once, look often.
             await asyncio.sleep(check["interval"] if self.healthy.is_set() else min(1.0, check["interval"]))
 
-    async def _is_healthy(self, command: list[str], timeout: float, setting: Setting) -> bool:
+    async def _is_healthy(self, command: list[str], patience: float, setting: Setting) -> bool:
         with contextlib.suppress(StartError):
             process = setting.launcher.start(command, setting.environment, setting.directory, Nowhere())
             try:
-                return await asyncio.wait_for(asyncio.shield(process.exited), timeout) == 0
+                return await asyncio.wait_for(asyncio.shield(process.exited), patience) == 0
             except TimeoutError:
                 return False
             finally:

@@ -33,6 +33,7 @@ class Definitions:
         self.tags: dict[str, Tags] = {}
 
     def register(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer RegisterTaskDefinition."""
         params = normal_sizes(params)
         check_definition(params)
         definition = with_defaults(params)
@@ -53,6 +54,7 @@ class Definitions:
             return {"taskDefinition": self._shown(definition), "tags": self.tags[arn]}
 
     def describe(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeTaskDefinition."""
         with self._lock:
             definition = self.find(params["taskDefinition"])
             if definition is None:
@@ -61,6 +63,7 @@ class Definitions:
             return {"taskDefinition": self._shown(definition), **tags}
 
     def deregister(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer DeregisterTaskDefinition: the revision becomes INACTIVE."""
         with self._lock:
             if ":" not in params["taskDefinition"]:
                 raise client_error("Revision is required: use family:revision or the full ARN.")
@@ -73,6 +76,7 @@ class Definitions:
             return {"taskDefinition": self._shown(definition)}
 
     def delete(self, params: dict[str, Any], in_use: set[str]) -> dict[str, Any]:
+        """Answer DeleteTaskDefinitions; revisions ``in_use`` by tasks stay DELETE_IN_PROGRESS."""
         names = params["taskDefinitions"]
         if not 1 <= len(names) <= 10:
             raise invalid("The number of task definitions must be between 1 and 10.")
@@ -109,6 +113,7 @@ class Definitions:
         return revisions[max(active)] if active else None
 
     def list_arns(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListTaskDefinitions."""
         prefix, status = params.get("familyPrefix"), params.get("status", "ACTIVE")
         with self._lock:
             found = [d for d in self._all() if d["status"] == status and prefix in (None, d["family"])]
@@ -117,6 +122,7 @@ class Definitions:
         return {"taskDefinitionArns": arns, **more}
 
     def list_families(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListTaskDefinitionFamilies."""
         prefix, status = params.get("familyPrefix", ""), params.get("status", "ALL")
         with self._lock:
             found = {f for f in self._families if f.startswith(prefix) and status in ("ALL", self._family_status(f))}
@@ -135,14 +141,11 @@ class Definitions:
         """Return the definition, in another order each time if the cloud shuffles."""
         if self._dice is None:
             return definition
-        containers = [self._shuffled_container(c) for c in definition["containerDefinitions"]]
+        containers = [_shuffled(container, self._dice) for container in definition["containerDefinitions"]]
         self._dice.shuffle(containers)
         return {**definition, "containerDefinitions": containers}
 
-    def _shuffled_container(self, container: dict[str, Any]) -> dict[str, Any]:
-        assert self._dice is not None
-        shuffled = dict(container)
-        for member in _ORDERLESS:
-            if member in shuffled:
-                shuffled[member] = self._dice.sample(shuffled[member], len(shuffled[member]))
-        return shuffled
+
+def _shuffled(container: dict[str, Any], dice: random.Random) -> dict[str, Any]:
+    lists = {name: dice.sample(container[name], len(container[name])) for name in _ORDERLESS if name in container}
+    return {**container, **lists}

@@ -73,6 +73,7 @@ class Region:
         self._lives.pop(task.id, None)
 
     def operations(self) -> dict[str, Operation]:
+        """Return what the region can do, by the names of ECS."""
         clusters, definitions, tasks = self.clusters, self.definitions, self.tasks
         return {
             "CreateCluster": clusters.create,
@@ -133,6 +134,7 @@ class Ecs:
         self._lock = threading.Lock()
 
     def call(self, operation: str, params: dict[str, Any], region: str) -> dict[str, Any]:
+        """Answer an operation in a region."""
         action = self._region(region)[1].get(operation)
         if action is None:
             if operation not in service_model("ecs").operation_names:
@@ -148,5 +150,6 @@ class Ecs:
             return self._regions[name]
 
     def regions(self) -> list[Region]:
+        """Return the regions that were asked for so far."""
         with self._lock:
             return [region for region, _ in self._regions.values()]

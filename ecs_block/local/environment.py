@@ -36,6 +36,7 @@ class HostEnvironment:
         return self._folder.name
 
     def close(self) -> None:
+        """Remove what was made for the path."""
         if self._folder is not None:
             self._folder.cleanup()
 

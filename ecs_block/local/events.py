@@ -44,6 +44,7 @@ class LoopThread:
         await asyncio.gather(*running, return_exceptions=True)
 
     def close(self) -> None:
+        """Stop the loop and wait for its thread."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.run_until_complete(self.loop.shutdown_default_executor())

@@ -36,9 +36,7 @@ def check_fargate_size(cpu: str | None, memory: str | None) -> None:
     for member, value in (("cpu", cpu), ("memory", memory)):
         if not value:
             raise client_error(f"Fargate requires that '{member}' be defined at the task level.")
-    assert cpu
-    assert memory
-    if int(memory) not in _SIZES.get(int(cpu), ()):
+    if not fits_fargate(cpu, memory):
         raise client_error(
             f"No Fargate configuration exists for given values: {cpu} CPU, {memory} memory. "
             "See the Amazon ECS documentation for the valid values."
@@ -46,4 +44,5 @@ def check_fargate_size(cpu: str | None, memory: str | None) -> None:
 
 
 def fits_fargate(cpu: str | None, memory: str | None) -> bool:
+    """Say whether AWS offers a pair."""
     return bool(cpu and memory) and int(memory or 0) in _SIZES.get(int(cpu or 0), ())

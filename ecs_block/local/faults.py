@@ -16,6 +16,7 @@ class ServiceError(Exception):
         self.members = members
 
     def body(self) -> dict[str, Any]:
+        """Return the JSON of the answer."""
         return {"__type": self.code, "message": self.message, **self.members}
 
 
@@ -25,12 +26,15 @@ def invalid(message: str) -> ServiceError:
 
 
 def client_error(message: str) -> ServiceError:
+    """Make the error that ECS calls the client's own."""
     return ServiceError("ClientException", message)
 
 
 def throttled() -> ServiceError:
+    """Make the error for too many requests."""
     return ServiceError("ThrottlingException", "Rate exceeded")
 
 
 def unsupported(service: str, operation: str) -> ServiceError:
+    """Make the error for an operation that LocalCloud lacks."""
     return ServiceError("UnsupportedFeatureException", f"LocalCloud does not implement {service}:{operation}")

@@ -37,7 +37,8 @@ _S3_CODES = {
 class JsonService(Protocol):
     """A service that is ours: takes an operation's parameters, gives its answer."""
 
-    def call(self, operation: str, params: dict[str, Any], region: str) -> dict[str, Any]: ...
+    def call(self, operation: str, params: dict[str, Any], region: str) -> dict[str, Any]:
+        """Answer an operation in a region."""
 
 
 class Gateway:

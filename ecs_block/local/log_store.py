@@ -15,6 +15,8 @@ _STREAM = re.compile(r"[^:*]{1,512}\Z")
 
 
 class LogGroup:
+    """A log group and its streams."""
+
     def __init__(self, name: str, arn: str) -> None:
         self.name = name
         self.arn = arn
@@ -24,6 +26,7 @@ class LogGroup:
         self.streams: dict[str, LogStream] = {}
 
     def described(self) -> dict[str, Any]:
+        """Return the group as DescribeLogGroups shows it."""
         shown: dict[str, Any] = {
             "logGroupName": self.name,
             "creationTime": self.created,
@@ -55,12 +58,14 @@ class LogStore:
         return group
 
     def stream(self, group: str, name: str) -> LogStream:
+        """Find a stream of a group."""
         stream = self.group(group).streams.get(name)
         if stream is None:
             raise ServiceError("ResourceNotFoundException", "The specified log stream does not exist.")
         return stream
 
     def create_group(self, name: str) -> LogGroup:
+        """Make a group; an existing one is an error."""
         if not _GROUP.match(name):
             raise invalid(f"Value '{name}' at 'logGroupName' failed to satisfy constraint: [\\.\\-_/#A-Za-z0-9]+")
         with self.lock:
@@ -70,6 +75,7 @@ class LogStore:
             return self.groups[name]
 
     def create_stream(self, group_name: str, name: str) -> LogStream:
+        """Make a stream; an existing one is an error."""
         if not _STREAM.match(name):
             raise invalid(f"Value '{name}' at 'logStreamName' failed to satisfy constraint: [^:*]*")
         with self.lock:
@@ -80,5 +86,6 @@ class LogStore:
             return group.streams[name]
 
     def put(self, stream: LogStream, events: Iterable[tuple[int, str]]) -> None:
+        """Put events (time in ms, text) into a stream."""
         with self.lock:
             stream.put(events)

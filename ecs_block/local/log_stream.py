@@ -27,6 +27,7 @@ class Event(NamedTuple):
 
     @property
     def position(self) -> Position:
+        """Where the event stands in its stream."""
         return self.timestamp, self.arrival
 
 
@@ -35,6 +36,7 @@ OVERHEAD = 26  # bytes that CloudWatch counts for each event besides its text
 
 
 def now_ms() -> int:
+    """Return the time as CloudWatch counts it."""
     return int(time.time() * 1000)
 
 
@@ -87,6 +89,7 @@ class LogStream:
         return self._events
 
     def described(self, arn: str) -> dict[str, Any]:
+        """Return the stream as DescribeLogStreams shows it."""
         events = self.visible()
         shown: dict[str, Any] = {
             "logStreamName": self.name,

@@ -49,12 +49,14 @@ class Logs:
         }
 
     def store(self, region: str) -> LogStore:
+        """Return the store of a region."""
         with self._lock:
             if region not in self._stores:
                 self._stores[region] = LogStore(self._account_id, region, self._delay)
             return self._stores[region]
 
     def call(self, operation: str, params: dict[str, Any], region: str) -> dict[str, Any]:
+        """Answer an operation in a region."""
         action = self._operations.get(operation)
         if action is None:
             raise unsupported("logs", operation)

@@ -33,11 +33,13 @@ class Metadata:
         return PREFIX + key
 
     def forget(self, task: Task) -> None:
+        """Remove the pages of a task."""
         with self._lock:
             for key in self._keys.pop(task.id, []):
                 del self._pages[key]
 
     def answer(self, path: str) -> Reply:
+        """Answer a request for a container's page, or its task's."""
         key, _, rest = path.removeprefix(PREFIX).strip("/").partition("/")
         found = self._pages.get(key)
         if found is None or rest not in ("", "task"):

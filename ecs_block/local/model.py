@@ -36,6 +36,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 @cache
 def service_model(service: str) -> ServiceModel:
+    """Return botocore's model of a service, read once."""
     return ServiceModel(Loader().load_service_model(service, "service-2"), service)
 
 

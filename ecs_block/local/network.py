@@ -63,9 +63,11 @@ class Network:
         return found if status == 200 and found.find(".//item") is not None else None
 
     def zone(self, subnet_id: str | None) -> str:
+        """Return the zone of a subnet that has been checked; the region's first without one."""
         return self._known[subnet_id].zone if subnet_id else f"{self._region}a"
 
     def choose(self, network: dict[str, Any]) -> str | None:
+        """Choose a subnet for a task, or none."""
         subnets = network.get("subnets")
         return random.choice(subnets) if subnets else None
 

@@ -26,6 +26,7 @@ class Pretence:
         self._timer: asyncio.Handle = loop.call_soon(self._go)
 
     def signal(self, number: int) -> None:
+        """End as by a signal."""
         self._finish(128 + number)
 
     def _go(self) -> None:
@@ -35,7 +36,8 @@ class Pretence:
                 self._timer = self._loop.call_later(float(argument), self._go)
                 return
             if verb == "exit":
-                return self._finish(int(argument))
+                self._finish(int(argument))
+                return
             self._output.feed(_text(verb, argument))
         self._finish(0)
 
@@ -53,6 +55,7 @@ class Pretences:
         self._loop = loop
 
     def start(self, command: list[str], environment: dict[str, str], directory: str, output: Output) -> Pretence:
+        """Start a container's steps; raises StartError if they make no sense."""
         steps = _steps(command)
         for verb, argument in steps:
             if verb != "echo" and not argument.replace(".", "", verb == "sleep").isdecimal():

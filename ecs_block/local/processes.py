@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import subprocess
+import uuid
 from typing import Protocol
 
 from ecs_block.local.awslogs import Nowhere, Output
@@ -18,6 +19,8 @@ _READ_SIZE = 64 * 1024
 # The most that a pipe can hold: after the end of the process nothing more belongs to it.
 _MAX_DRAIN = 1024 * 1024
 _POLL_SECONDS = 0.02
+# By this variable's value, made for one process, the reaper knows a process that has just been started.
+_MARK = "ECS_BLOCK_LOCAL_PROCESS"
 _RUNC = (
     "CannotStartContainerError: Error response from daemon: failed to create shim task: OCI runtime create failed: "
     "runc create failed: unable to start container process: "
@@ -37,15 +40,18 @@ class Running(Protocol):
 
     exited: asyncio.Future[int]
 
-    def signal(self, number: int) -> None: ...
+    def signal(self, number: int) -> None:
+        """Send a signal."""
 
 
 class Launcher(Protocol):
     """Starts containers."""
 
-    def start(self, command: list[str], environment: dict[str, str], directory: str, output: Output) -> Running: ...
+    def start(self, command: list[str], environment: dict[str, str], directory: str, output: Output) -> Running:
+        """Start a container; raises StartError."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """End all containers."""
 
 
 class Process:
@@ -68,7 +74,8 @@ class Process:
                 os.killpg(self.popen.pid, number)
 
     def _read(self) -> int:
-        assert self._pipe is not None
+        if self._pipe is None:
+            return 0
         try:
             data = os.read(self._pipe, _READ_SIZE)
         except BlockingIOError:
@@ -113,18 +120,21 @@ class Processes:
         if not command:
             raise StartError(_NO_COMMAND)
         has_room = self._make_room()
+        mark = uuid.uuid4().hex
+        self.reaper.expect(mark)
         ends: tuple[int, int] | None = None
         try:
             ends = None if isinstance(output, Nowhere) else os.pipe()
-            popen = _popen(command, environment, directory, ends[1] if ends else subprocess.DEVNULL)
+            popen = _popen(command, {**environment, _MARK: mark}, directory, ends[1] if ends else subprocess.DEVNULL)
+            self.reaper.watch(popen.pid)
         except (OSError, ValueError) as error:
             if ends:
                 os.close(ends[0])
             raise StartError(_RUNC + _cause(command[0], error)) from None
         finally:
+            self.reaper.unexpect(mark)
             if ends:
                 os.close(ends[1])
-        self.reaper.watch(popen.pid)
         process = Process(self, popen, ends[0] if ends else None, output)
         self._running.add(process)
         self._watch(process, has_room)
@@ -183,7 +193,7 @@ class Processes:
 
 
 def _popen(command: list[str], environment: dict[str, str], directory: str, stdout: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    return subprocess.Popen(  # noqa: S603  (running what the task says is the purpose)
         command,
         stdin=subprocess.DEVNULL,
         stdout=stdout,

@@ -38,6 +38,7 @@ def check_run(params: dict[str, Any]) -> None:
 
 
 def check_overrides_size(overrides: dict[str, Any]) -> None:
+    """Refuse overrides of more than 8192 bytes of compact JSON."""
     if len(json.dumps(overrides, separators=(",", ":"), ensure_ascii=False).encode()) > 8192:
         raise invalid("Container Overrides length must be at most 8192")
 

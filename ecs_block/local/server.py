@@ -29,6 +29,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
+    """One HTTP answer; length and date are added when it is sent."""
+
     status: int
     body: bytes = b""
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -54,9 +56,11 @@ class Server(ThreadingMixIn, TCPServer):
 
     @property
     def port(self) -> int:
+        """The port that was free."""
         return int(self.server_address[1])
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve one connection, and remember it meanwhile."""
         me = threading.current_thread()
         with self._guard:
             self._open[me] = request
@@ -146,5 +150,5 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(reply.body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  (the name that http.server gives it)
         """Keep quiet: the user's terminal is not ours."""

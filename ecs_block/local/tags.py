@@ -47,8 +47,10 @@ def merge_tags(old: Tags, new: Tags) -> Tags:
 
 
 def clean_tags(tags: Tags | None) -> Tags:
+    """Return tags that all have a value."""
     return [{"key": tag["key"], "value": tag.get("value", "")} for tag in tags or []]
 
 
 def drop_tags(tags: Tags, keys: list[Any]) -> Tags:
+    """Return the tags without those keys."""
     return [tag for tag in tags if tag["key"] not in keys]

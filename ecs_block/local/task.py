@@ -50,6 +50,7 @@ class Container:
 
     @property
     def command(self) -> list[str]:
+        """What is executed: the entry point, and the run's command or the definition's."""
         arguments = self.override.get("command", self.definition.get("command", []))
         return [*self.definition.get("entryPoint", []), *arguments]
 
@@ -78,22 +79,27 @@ class Task:
         return self._wire[member]
 
     def get(self, member: str) -> Any:
+        """Return a member of the wire form, or None."""
         return self._wire.get(member)
 
     @property
     def last_status(self) -> str:
+        """The state the task is in."""
         return str(self._wire["lastStatus"])
 
     @property
     def stopped(self) -> bool:
+        """Whether the task has come to its end."""
         return self.last_status == "STOPPED"
 
     def change(self, **members: Any) -> None:
+        """Change members of the wire form."""
         self._wire.update(members)
         self._wire["version"] += 1
         self._snapshot = None
 
     def change_container(self, container: Container, **members: Any) -> None:
+        """Change members of a container's wire form."""
         container.wire.update(members)
         self.change()
 

@@ -28,6 +28,7 @@ class TaskMaker:
         network: dict[str, Any],
         capacity: Capacity,
     ) -> Task:
+        """Make a task in PROVISIONING."""
         task_id = uuid.uuid4().hex
         arn = f"{cluster.arn.replace(':cluster/', ':task/')}/{task_id}"
         wire = self._wire(params, definition, network, capacity)

@@ -74,6 +74,7 @@ class Tasks:
     # --- RunTask
 
     def run(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer RunTask."""
         check_run(params)
         with self._lock:
             cluster = self._clusters.active(params.get("cluster"))
@@ -168,6 +169,7 @@ class Tasks:
     # --- looking
 
     def describe(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer DescribeTasks."""
         names = params["tasks"]
         if not names:
             raise invalid("Tasks cannot be empty.")
@@ -187,6 +189,7 @@ class Tasks:
         return {"tasks": found, "failures": failures}
 
     def list_arns(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer ListTasks."""
         wanted = params.get("desiredStatus", "RUNNING")
         with self._lock:
             cluster = self._clusters.get(params.get("cluster"))
@@ -231,6 +234,7 @@ class Tasks:
     # --- stopping and tagging
 
     def stop(self, params: dict[str, Any]) -> dict[str, Any]:
+        """Answer StopTask."""
         with self._lock:
             cluster = self._clusters.get(params.get("cluster"))
             task = self._known(cluster, params["task"])
@@ -242,9 +246,11 @@ class Tasks:
             return {"task": self._shown(task)}
 
     def by_arn(self, arn: str) -> Task | None:
+        """Find a task by ARN or id, or none."""
         return self._tasks.get(arn.rpartition("/")[2])
 
     def all(self) -> list[Task]:
+        """Return all tasks, oldest first."""
         with self._lock:
             return list(self._tasks.values())
 
@@ -255,6 +261,7 @@ class Tasks:
         return sum(status != "STOPPED" for status in statuses) - pending, pending
 
     def definitions_in_use(self) -> set[str]:
+        """Return the ARNs of definitions that tasks run."""
         with self._lock:
             return {task["taskDefinitionArn"] for task in self._tasks.values() if not task.stopped}
 

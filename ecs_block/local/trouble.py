@@ -23,6 +23,7 @@ class LaunchFailure:
     spot_only: bool = False
 
     def item(self) -> dict[str, str]:
+        """Return the item of ``failures``."""
         return {"reason": self.reason, **({"arn": self.arn} if self.arn else {})}
 
 
@@ -36,14 +37,17 @@ class Trouble:
         self._throttled: Counter[str] = Counter()
 
     def plan_launch(self, failure: LaunchFailure) -> None:
+        """Let launches fail."""
         with self._lock:
             self._launches.append(failure)
 
     def plan_start(self, reason: str, times: int) -> None:
+        """Let the next tasks fail to start."""
         with self._lock:
             self._starts.extend([reason] * times)
 
     def plan_throttle(self, name: str, times: int) -> None:
+        """Let the next calls of a name be throttled."""
         with self._lock:
             self._throttled[name] += times
 
@@ -57,6 +61,7 @@ class Trouble:
             return None
 
     def next_start(self) -> str | None:
+        """Return the reason why the next task fails to start; none: it starts."""
         with self._lock:
             return self._starts.pop(0) if self._starts else None
 
@@ -129,5 +134,5 @@ def _new_bucket(burst: float, per_second: float) -> _Bucket:
 
 def launch_error(failure: LaunchFailure) -> ServiceError:
     """Make the error of a launch that is to fail with an exception."""
-    assert failure.exception
-    return ServiceError(failure.exception, failure.reason, 500 if failure.exception == "ServerException" else 400)
+    code = failure.exception or "ServerException"
+    return ServiceError(code, failure.reason, 500 if code == "ServerException" else 400)

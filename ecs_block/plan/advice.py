@@ -33,6 +33,15 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "The image cannot be pulled: check its name and tag, and that the registry can be reached from the task's subnets.",
     ),
     (
+        r"ResourceInitializationError.*(i/o timeout|dial tcp|no route|connection (refused|reset)|deadline exceeded)",
+        "The task has no way to the service that it asks: use a public subnet with a public IP, a NAT gateway, or VPC "
+        "endpoints for ECR, S3, CloudWatch Logs, SSM and Secrets Manager.",
+    ),
+    (
+        r"ecr registry auth",
+        "The registry refuses the execution role: give it AmazonECSTaskExecutionRolePolicy.",
+    ),
+    (
         r"unable to retrieve secret|secrets from ssm|unable to pull secrets",
         "A secret of the task definition cannot be read: check its name, and that the execution role may read it "
         "(ssm:GetParameters or secretsmanager:GetSecretValue) and reach the service.",
@@ -69,7 +78,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (r"^AGENT\b", "The container instance's agent is disconnected: restart it, or drain the instance."),
     (
-        r"ATTRIBUTE|MemberOf|LOCATION",
+        r"(?-i:\b(ATTRIBUTE|LOCATION)\b)|MemberOf",
         "No instance meets the placement constraints: check placementConstraints, and the attributes that the definition needs.",
     ),
     (

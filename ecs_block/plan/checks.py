@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import SecretStr
+
 from ecs_block.errors import InvalidTask
 from ecs_block.plan import capacity as capacities
 from ecs_block.plan import definition as definitions
@@ -16,7 +18,8 @@ from ecs_block.plan import fargate, shape
 from ecs_block.plan import request as requests
 from ecs_block.plan import sketch as plans
 from ecs_block.plan.fields import TaskFields
-from ecs_block.plan.secret import SecretReference, plain
+from ecs_block.plan.patch import JsonPatch
+from ecs_block.plan.secret import SecretReference, is_unicode, plain
 
 _VARIABLE = re.compile(r"[^=\0]+")
 _CONTAINER = re.compile(r"[a-zA-Z0-9_-]{1,255}")
@@ -50,6 +53,8 @@ def _of_single_fields(fields: TaskFields) -> Iterator[str]:
     for index, word in enumerate(fields.command):
         if "\0" in word:
             yield f"command[{index}] holds a NUL character, which no program can receive."
+        if not is_unicode(word):
+            yield f"command[{index}] holds bytes that are no UTF-8 text, and AWS takes only that."
     if fields.container_name is not None and not _CONTAINER.fullmatch(fields.container_name):
         yield f"container_name {fields.container_name!r} is not one that AWS accepts; use 1 to 255 of [a-zA-Z0-9_-]."
     if fields.image is not None and not 0 < len(fields.image) <= _LONGEST_IMAGE:
@@ -83,6 +88,8 @@ def _of_fields_together(fields: TaskFields) -> Iterator[str]:
             "launch_type MANAGED_INSTANCES needs a capacityProviderStrategy in task_run_request that names the capacity "
             "provider."
         )
+    if fields.task_run_request.get("launchType") and fields.task_run_request.get("capacityProviderStrategy"):
+        yield "task_run_request has both launchType and capacityProviderStrategy; AWS accepts one of them."
     for member, instead in (("taskDefinition", "task_definition_arn"), ("clientToken", "run(run_id=...)")):
         if member in fields.task_run_request:
             yield f"task_run_request.{member} is set by the block; use {instead}."
@@ -90,14 +97,14 @@ def _of_fields_together(fields: TaskFields) -> Iterator[str]:
 
 def _of_plan(fields: TaskFields) -> list[str]:
     """Make the plan as far as it can be made without AWS, and hold it against AWS's limits."""
-    facts = plans.Facts(plans.REGION, "python", _length_of, {})
+    facts = plans.Facts(plans.REGION, "python", _measured, {})
     try:
         if fields.task_definition_arn is None:
             # A stand-in spares the hash of the generated family, for which a plan is not made here.
             base = {"family": "generated", **(fields.task_definition or {})}
             capacity = capacities.choose(fields)
             definition = definitions.prepare(
-                fields, base, capacity=capacity, region=plans.REGION, default_image="python", reveal=_length_of
+                fields, base, capacity=capacity, region=plans.REGION, default_image="python", reveal=_measured
             )
             found = definitions.problems(definition)
         else:
@@ -109,9 +116,9 @@ def _of_plan(fields: TaskFields) -> list[str]:
     return [*found, *requests.problems(request), *_of_size(fields, capacity, definition)]
 
 
-def _length_of(value: Any) -> str:
-    """Stand in for a value: as long as the real one where that is known."""
-    return plain(value) if isinstance(value, SecretReference) else "*" * len(value)
+def _measured(value: str | SecretStr | SecretReference) -> str:
+    """Give the text that counts towards AWS's limits. It is only measured: no problem quotes a value."""
+    return value.get_secret_value() if isinstance(value, SecretStr) else plain(value)
 
 
 class _WithoutPatches:
@@ -122,8 +129,6 @@ class _WithoutPatches:
 
     def __getattr__(self, name: str) -> Any:
         if name == "task_customizations":
-            from ecs_block.plan.patch import JsonPatch
-
             return JsonPatch()
         return getattr(self._fields, name)
 
@@ -169,6 +174,9 @@ def oddities(fields: TaskFields) -> Iterator[str]:
     rival = fields.task_run_request.get("launchType")
     if "launch_type" in given and fields.launch_type and rival and rival != fields.launch_type:
         yield f"launch_type {fields.launch_type} wins over launchType {rival} in task_run_request."
+    strategy = fields.task_run_request.get("capacityProviderStrategy")
+    if strategy and list(capacity.strategy) != strategy:
+        yield f"launch_type {fields.launch_type} wins over the capacityProviderStrategy in task_run_request."
     for name in fields.env:
         if _RESERVED.fullmatch(name):
             yield f"env.{name} is set by ECS; another value cuts the task off from its role or its metadata."
@@ -181,12 +189,12 @@ def oddities(fields: TaskFields) -> Iterator[str]:
 def overrides_share(fields: TaskFields) -> float:
     """Tell how much of AWS's limit the command and the environment take, roughly (1 is all of it)."""
     texts = [*fields.command, *fields.env]
-    texts += [_length_of(value) for value in fields.env.values() if value is not None]
+    texts += [_measured(value) for value in fields.env.values() if value is not None]
     if sum(map(len, texts)) * 2 < requests.LONGEST_OVERRIDES:
         return 0.0
     main = {
         "command": list(fields.command),
-        "environment": [{"name": name, "value": _length_of(value)} for name, value in fields.env.items() if value is not None],
+        "environment": [{"name": name, "value": _measured(value)} for name, value in fields.env.items() if value is not None],
     }
     return requests.overrides_size({"containerOverrides": [main]}) / requests.LONGEST_OVERRIDES
 

@@ -185,8 +185,16 @@ def _remove_variables(fields: TaskFields, container: dict[str, Any]) -> None:
 # --- family ------------------------------------------------------------------------------------------------------------
 
 
+_FAMILY = re.compile(r"[a-zA-Z0-9_-]{1,255}")
+
+
 def family_name(name: str) -> str:
-    """Make a name valid as a family: `[a-zA-Z0-9_-]`, at most 255 characters, case kept. Raises InvalidTask if nothing is left."""
+    """Make a name valid as a family: `[a-zA-Z0-9_-]`, at most 255 characters, case kept.
+
+    A valid name stays as it is. Raises InvalidTask if nothing is left.
+    """
+    if _FAMILY.fullmatch(name):
+        return name
     from slugify import slugify  # deferred: it loads a large table
 
     slug = slugify(name, lowercase=False, regex_pattern=r"[^a-zA-Z0-9_-]+", max_length=255)
@@ -199,7 +207,7 @@ def _family(fields: TaskFields, definition: Definition) -> str:
     if fields.family:
         return family_name(fields.family)
     if definition.get("family"):
-        return str(definition["family"])
+        return family_name(str(definition["family"]))
     # A family for each distinct definition: blocks that share one would take turns in making a new revision of it.
     return f"{DEFAULT_NAME}-{fingerprint(definition)[:12]}"
 
@@ -332,7 +340,7 @@ def problems(definition: Mapping[str, Any]) -> list[str]:
         found.append(f"task_definition has {len(containers)} containers; AWS accepts at most {MOST_CONTAINERS}.")
     if containers and not any(container.get("essential", True) for container in containers):
         found.append("task_definition has no essential container; at least one must be.")
-    size = len(json.dumps(definition, separators=(",", ":"), default=str).encode())
+    size = len(json.dumps(definition, separators=(",", ":"), ensure_ascii=False, default=str).encode(errors="replace"))
     if size > LARGEST_DEFINITION:
         found.append(
             f"task_definition is {size:,} bytes; AWS accepts at most {LARGEST_DEFINITION:,}. Keep large values in S3 or SSM."

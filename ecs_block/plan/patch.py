@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from ecs_block.errors import PatchError
 
 MOST_OPERATIONS = 200
 LARGEST_RESULT = 256 * 1024  # bytes of JSON; eighteen `copy` operations can otherwise grow 4 MB out of nothing
+_INDEX = re.compile(r"[0-9]{1,9}")
 _NEEDS = {
     "add": ("value",),
     "replace": ("value",),
@@ -33,7 +35,7 @@ class JsonPatch:
     """
 
     def __init__(self, operations: Any = ()) -> None:
-        self._operations = tuple(_checked(index, item) for index, item in enumerate(_listed(operations)))
+        self._operations = tuple(_located(index, item) for index, item in enumerate(_listed(operations)))
         if len(self._operations) > MOST_OPERATIONS:
             raise PatchError(
                 f"task_customizations has {len(self._operations)} operations; at most {MOST_OPERATIONS} are accepted. "
@@ -107,6 +109,8 @@ def _listed(given: Any) -> list[Any]:
             given = json.loads(given)
         except ValueError as error:
             raise PatchError(f"task_customizations is not valid JSON: {error}.") from None
+        except RecursionError:
+            raise PatchError("task_customizations is not valid JSON: it is nested too deeply.") from None
     given = getattr(given, "patch", given)  # the `jsonpatch` library's own object, as Prefect's block took it
     if isinstance(given, Mapping) or not isinstance(given, Iterable):
         raise PatchError(
@@ -116,12 +120,20 @@ def _listed(given: Any) -> list[Any]:
     return list(given)
 
 
+def _located(index: int, operation: Any) -> dict[str, Any]:
+    try:
+        return _checked(index, operation)
+    except PatchError as error:
+        error.location = (index,)
+        raise
+
+
 def _checked(index: int, operation: Any) -> dict[str, Any]:
     where = f"task_customizations[{index}]"
     if not isinstance(operation, Mapping):
         raise PatchError(f"{where} must be an object with 'op' and 'path', not {type(operation).__name__}.")
     name, path = operation.get("op"), operation.get("path")
-    if name not in _NEEDS:
+    if not isinstance(name, str) or name not in _NEEDS:
         raise PatchError(f"{where} has the op {name!r}; JSON 6902 knows {', '.join(_NEEDS)}.")
     if not isinstance(path, str) or not path.startswith("/"):
         raise PatchError(f"{where} ({name}) needs a 'path' that starts with '/', such as '/group'; it has {path!r}.")
@@ -131,7 +143,10 @@ def _checked(index: int, operation: Any) -> dict[str, Any]:
     source = operation.get("from")
     if name in ("move", "copy") and not (isinstance(source, str) and source.startswith("/")):
         raise PatchError(f"{where} ({name} {path}) needs a 'from' that starts with '/'; it has {source!r}.")
-    return copy.deepcopy(dict(operation))
+    try:
+        return copy.deepcopy(dict(operation))
+    except RecursionError:
+        raise PatchError(f"{where} ({name} {path}) is nested too deeply.") from None
 
 
 def _apply_one(index: int, operation: dict[str, Any], document: Any) -> Any:
@@ -142,7 +157,7 @@ def _apply_one(index: int, operation: dict[str, Any], document: Any) -> Any:
         result = jsonpatch.JsonPatch([copy.deepcopy(operation)]).apply(document)
     except jsonpatch.JsonPatchTestFailed:
         raise PatchError(f"{where} failed: the value there is another one. The request was not sent.") from None
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, KeyError, IndexError):
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, LookupError, ValueError):
         # The library's own words are not quoted: they may quote the document, which may hold secrets.
         raise PatchError(
             f"{where} does not apply: {_missing(operation, document)} preview() shows the request that it is applied to."
@@ -164,7 +179,7 @@ def _leads(path: str, document: Any) -> tuple[str, bool]:
     reached = ""
     for token in path.split("/")[1:]:
         key: Any = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(document, list) and key.isdigit():
+        if isinstance(document, list) and _INDEX.fullmatch(key):
             key = int(key)
         try:
             document = document[key]

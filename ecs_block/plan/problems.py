@@ -32,15 +32,17 @@ def invalid_task(error: ValidationError, model: type[BaseModel], prefix: str = "
     """Make one InvalidTask of all that pydantic found. A single wrong patch stays a PatchError."""
     details = error.errors(include_url=False, include_input=False)
     causes = [detail.get("ctx", {}).get("error") for detail in details]
-    messages = list(dict.fromkeys(_message(detail, model, prefix) for detail in details))
+    messages: dict[str, str] = {}
+    for detail in details:  # one message a field: where it may be of several types, pydantic tells of each
+        messages.setdefault(field_path(detail["loc"]), _message(detail, model, prefix))
     kind = PatchError if all(isinstance(cause, PatchError) for cause in causes) else InvalidTask
-    made = kind("\n".join(messages))
+    made = kind("\n".join(messages.values()))
     made.location = (*details[0]["loc"], *getattr(causes[0], "location", ()))
     return made
 
 
 def _message(detail: Mapping[str, Any], model: type[BaseModel], prefix: str) -> str:
-    where = prefix + field_path(detail["loc"]) if detail["loc"] else prefix.replace(".", ":")
+    where = prefix + field_path(detail["loc"]) if detail["loc"] else prefix.replace(".", ":") or model.__name__
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, InvalidTask):
         return str(cause)
@@ -68,6 +70,16 @@ def field_path(location: Iterable[str | int]) -> str:
         parts.pop()
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts if part != "[key]")
     return path.removeprefix(".")
+
+
+_PATH = re.compile(r"\w+(?:\.\w+|\[\d+\])*")
+_STEP = re.compile(r"\.?(\w+)|\[(\d+)\]")
+
+
+def location_of(problem: str) -> tuple[str | int, ...]:
+    """Take the path with which a problem begins (`env.A`, `task_definition.containerDefinitions[0].name`) apart."""
+    path = _PATH.match(problem)
+    return tuple(name or int(index) for name, index in _STEP.findall(path[0])) if path else ()
 
 
 def _owner(location: tuple[str | int, ...], model: type[BaseModel]) -> type[BaseModel]:

@@ -15,12 +15,14 @@ from ecs_block.plan.secret import MASK
 
 _SECRET_NAME = re.compile(
     r"pass(word|wd|phrase|code)|secret|credential|token(?!i[sz])|api[-_.]?key|(access|private|encryption|signing|account)"
-    r"[-_.]?key|(^|[-_.])(pwd|pat|dsn|auth|cookie)$|authorization|connection[-_.]?string",
+    r"[-_.]?key|(^|[-_.])(pass|pwd|pat|dsn|auth|cookie)$|authorization|connection[-_.]?string",
     re.IGNORECASE,
 )
 # These members of AWS's own shapes sound secret and are not: they name or point to something.
 _HARMLESS = frozenset({"clientToken", "nextToken", "secrets", "secretOptions", "credentialsParameter", "credentialSpecs"})
-_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s/@]+(@)", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s/\"']+(@)", re.IGNORECASE)
+_ASSIGNMENT = re.compile(r"""([\w.-]+)=("[^"]*"|'[^']*'|[^\s&;|"']+)""")  # inside a shell's script
+_PLACEHOLDER = re.compile(r"<secret from (env|file|ssm|secretsmanager):.*>", re.DOTALL)
 _SHORTEST = 4  # masking shorter secrets wherever they stand would only garble the text
 
 
@@ -30,10 +32,19 @@ def looks_secret(name: str) -> bool:
 
 
 def _spellings(secret: str) -> set[str]:
-    """Give the ways in which a log or an error may spell one secret: itself, and as JSON, repr and bytes escape it."""
-    as_bytes = repr(secret.encode())[2:-1]
-    spellings = {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    return spellings | {as_bytes, *(repr(spelling)[1:-1] for spelling in tuple(spellings))}
+    """Give the ways in which a log or an error may spell one secret.
+
+    Itself, and as JSON, repr and bytes escape it; and all of that once more, for a request's body in a line of a log.
+    """
+    once = {secret} | _escaped(secret)
+    return once.union(*map(_escaped, once))
+
+
+def _escaped(text: str) -> set[str]:
+    quoted = {repr(f'"{text}')[2:-1], repr(f'"{text}'.encode(errors="backslashreplace"))[3:-1]}
+    # Whether repr escapes an apostrophe depends on all the text around it.
+    unquoted = {spelling.replace("\\'", "'") for spelling in quoted}
+    return {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], *quoted, *unquoted}
 
 
 class Redactor:
@@ -62,12 +73,12 @@ class Redactor:
     def _member(self, key: str, item: Any, parent: Mapping[Any, Any]) -> Any:
         # AWS writes variables, tags and driver options as {"name"/"key": N, "value": V}: there N names V.
         name = str(parent.get("name", parent.get("key", ""))) if key == "value" else key
-        if isinstance(item, str) and item and looks_secret(name) and not item.startswith("<"):
+        if isinstance(item, str) and item and looks_secret(name) and not _PLACEHOLDER.fullmatch(item):
             return MASK
         return self.payload(item)
 
     def _arguments(self, items: list[Any]) -> list[Any]:
-        """Mask `--password=x` and `--password x` in what may be a command line."""
+        """Mask `--password=x`, `--password x` and `PASSWORD=x` in what may be a command line, or a script in one."""
         shown: list[Any] = []
         hide_next = False
         for item in items:
@@ -76,12 +87,16 @@ class Redactor:
                 shown.append(self.payload(item))
                 continue
             option, equals, _ = item.partition("=")
-            named = option.startswith("-") and looks_secret(option)
+            named = looks_secret(option) and not re.search(r"\s", option)
             if hide_next and not option.startswith("-"):
                 shown.append(MASK)
             elif named and equals:
                 shown.append(f"{option}={MASK}")
             else:
-                shown.append(self.text(item))
-            hide_next = named and not equals
+                shown.append(_ASSIGNMENT.sub(_masked_assignment, self.text(item)))
+            hide_next = named and not equals and option.startswith("-")
         return shown
+
+
+def _masked_assignment(match: re.Match[str]) -> str:
+    return f"{match[1]}={MASK}" if looks_secret(match[1]) else match[0]

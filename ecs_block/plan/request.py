@@ -151,7 +151,7 @@ def tag_problems(tags: Iterable[Mapping[str, Any]], what: str) -> list[str]:
 def overrides_size(overrides: Mapping[str, Any]) -> int:
     """Measure overrides as AWS may count them: characters or UTF-8 bytes of compact JSON, whichever is more."""
     text = json.dumps(overrides, separators=(",", ":"), ensure_ascii=False, default=str)
-    return max(len(text), len(text.encode()))
+    return max(len(text), len(text.encode(errors="replace")))
 
 
 def problems(request: Mapping[str, Any]) -> list[str]:

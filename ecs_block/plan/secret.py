@@ -55,12 +55,31 @@ def _refuse_mask(text: str) -> None:
         raise ValueError(f"is a masked value ({MASK}), not the secret; {_HINT}")
 
 
+def _refuse_unsendable(text: str) -> None:
+    if "\0" in text:
+        raise ValueError("holds a NUL character, which no process can receive")
+    if not is_unicode(text):
+        raise ValueError("holds bytes that are no UTF-8 text, and AWS takes only that")
+
+
+def is_unicode(text: str) -> bool:
+    """Tell whether text can be written as UTF-8; Python keeps a foreign byte of an argument as half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _read_written(value: Mapping[str, Any]) -> SecretStr | SecretReference:
     text = value.get("$secret")
     if set(value) != {"$secret"} or not isinstance(text, str):
         raise ValueError(f"is not a secret; {_HINT}")
     if text.startswith("value:"):
-        return SecretStr(text.removeprefix("value:"))
+        text = text.removeprefix("value:")
+        _refuse_mask(text)
+        _refuse_unsendable(text)
+        return SecretStr(text)
     if not _REFERENCE.fullmatch(text):
         raise ValueError(f"has a secret reference of no known kind; {_HINT}")
     return SecretReference.model_validate({"$secret": text})
@@ -73,6 +92,7 @@ def _read_secret(value: Any) -> Any:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if isinstance(text, str):
         _refuse_mask(text)
+        _refuse_unsendable(text)
         return SecretStr(text)
     return value
 
@@ -88,8 +108,7 @@ def _read_text(value: Any) -> Any:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if isinstance(text, str):
         _refuse_mask(text)
-        if "\0" in text:
-            raise ValueError("holds a NUL character, which no process can receive")
+        _refuse_unsendable(text)
     return value
 
 

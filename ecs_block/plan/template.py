@@ -13,7 +13,7 @@ from ecs_block.plan.fields import TaskFields
 from ecs_block.plan.secret import SecretReference
 from ecs_block.plan.shape import did_you_mean
 
-LAUNCH_TYPES = ("FARGATE", "EC2", "EXTERNAL")
+LAUNCH_TYPES = ("FARGATE", "EC2", "EXTERNAL", "MANAGED_INSTANCES")
 
 
 def sort_arguments(arguments: Mapping[str, Any], register_shape: Any, run_shape: Any) -> dict[str, Any]:
@@ -82,7 +82,15 @@ def for_run(
 
 
 def _name(thing: Any) -> str | None:
-    return thing if isinstance(thing, str) or thing is None else str(thing.name)
+    if thing is None or isinstance(thing, str):
+        return thing
+    try:
+        name = thing.name
+    except AttributeError:
+        raise InvalidTask(
+            f"A flow, deployment or flow run is given by its name or as an object with a name, not as {type(thing).__name__}."
+        ) from None
+    return None if name is None else str(name)
 
 
 def base_job_template(fields: TaskFields, schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,9 @@ _INTERRUPTION_REASONS = re.compile(
     re.IGNORECASE,
 )
 _KILLED = (137, 143)  # 128 + SIGKILL, 128 + SIGTERM
+_OUT_OF_MEMORY = re.compile(r"OutOfMemory", re.IGNORECASE)
+# AWS adds these containers to a task; their end does not end it (developer guide, "Amazon ECS task state change events").
+_ADDED_BY_AWS = re.compile(r"aws-guardduty-agent|ecs-service-connect|aws-fargate-|~internal~")
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def judge(task: Mapping[str, Any], main: str, essential: Set[str] | None = None)
         return Verdict("failed", NO_EXIT_CODE, f"The container {main!r} gave no exit code. {reason}".strip())
     if exit_code == 0:
         return Verdict("succeeded", 0, reason)
-    sidecar = _sidecar_that_ended_it(containers, main, essential) if exit_code in _KILLED else None
+    killed_by_another = exit_code in _KILLED and not _OUT_OF_MEMORY.search(container.get("reason") or "")
+    sidecar = _sidecar_that_ended_it(containers, main, essential) if killed_by_another else None
     if sidecar:
         return Verdict("failed", status_code, f"{sidecar} {reason}".strip())
     return Verdict("failed", status_code, reason)
@@ -111,7 +115,7 @@ def _sidecar_that_ended_it(containers: Any, main: str, essential: Set[str] | Non
         name, code = container.get("name"), container.get("exitCode")
         if name == main or code is None or code in _KILLED:
             continue
-        if essential is None or name in essential:
+        if name in essential if essential is not None else not _ADDED_BY_AWS.match(str(name)):
             return f"The essential container {name!r} exited with {code} first, which stopped {main!r}."
     return None
 

@@ -93,7 +93,7 @@ def test_host_port_follows_the_container_port_in_awsvpc(ecs: Any) -> None:
 
 @pytest.mark.parametrize(("cpu", "memory"), [("1 vCPU", "2 GB"), ("1vcpu", "2GB"), ("1024", "2048")])
 def test_sizes_are_normal_units(ecs: Any, cpu: str, memory: str) -> None:
-    """vCPU and GB become CPU units and MiB."""
+    """Sizes in vCPU and GB become CPU units and MiB."""
     definition = register(ecs, **fargate(cpu=cpu, memory=memory))
     assert (definition["cpu"], definition["memory"]) == ("1024", "2048")
 

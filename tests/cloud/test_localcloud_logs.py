@@ -100,7 +100,7 @@ def test_a_late_older_event_is_behind_the_token(cloud: LocalCloud, group: str) -
 
 
 def test_ends_of_time_ranges(cloud: LocalCloud, group: str) -> None:
-    """endTime is exclusive for GetLogEvents and inclusive for FilterLogEvents; startTime is inclusive for both."""
+    """An endTime is exclusive for GetLogEvents and inclusive for FilterLogEvents; startTime is inclusive for both."""
     logs = cloud.client("logs")
     at = now()
     put(logs, group, "s", [(at + i, str(i)) for i in range(5)])
@@ -215,7 +215,7 @@ def test_output_is_cut_into_events_as_by_the_driver(
 
 
 def test_a_task_cannot_start_without_its_group(cloud: LocalCloud) -> None:
-    """awslogs without awslogs-create-group and without the group is a failed start."""
+    """The driver without awslogs-create-group and without the group is a failed start."""
     ecs = cloud.client("ecs")
     options = {"awslogs-group": "no-such-group", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
     container = {

@@ -1,0 +1,151 @@
+"""`ecs-block block`: tasks under a name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ecs_block.cli.fields import task_of, task_options
+from ecs_block.cli.output import Console, speaks
+from ecs_block.errors import BlockExists
+
+if TYPE_CHECKING:
+    from ecs_block.task import ECSTask
+
+_SAVE_EXAMPLES = """\
+Examples:
+
+\b
+  Save a task, look at it, run it:
+    ecs-block block save nightly --image python:3.12-slim --timeout 30m -- python -m report
+    ecs-block block show nightly
+    ecs-block run --block nightly
+\b
+  A secret is saved as a reference; the variable is read when the block runs:
+    ecs-block block save nightly --set 'env.DB_PASSWORD={"$secret": "env:DB_PASSWORD"}' -- ./report.sh
+"""
+_LS_EXAMPLES = """\
+Examples:
+
+\b
+    ecs-block block ls
+    ecs-block block ls --type ecs-task
+"""
+_SHOW_EXAMPLES = """\
+Examples:
+
+\b
+    ecs-block block show nightly
+    ecs-block block show nightly > nightly.json
+"""
+_RM_EXAMPLES = """\
+Examples:
+
+\b
+    ecs-block block rm nightly
+    ecs-block block ls | grep ^test- | xargs -n 1 ecs-block block rm
+"""
+_SCHEMA_EXAMPLES = """\
+Examples:
+
+\b
+  Let an editor check block files:
+    ecs-block block schema > ecs-task.schema.json
+\b
+  Look up a field:
+    ecs-block block schema | jq .properties.labels
+"""
+
+
+@click.group()
+def block() -> None:
+    """Save, show and remove blocks: tasks under a name."""
+
+
+@block.command(epilog=_LS_EXAMPLES)
+@click.option("--type", "kind", metavar="TYPE", help="Type of block to list. Default: all.")
+@speaks
+def ls(console: Console, *, kind: str | None) -> int:
+    """List the saved blocks. Those of another type than ecs-task are listed as type/name."""
+    from ecs_block.block import Block
+
+    names = [name.removeprefix("ecs-task/") for name in Block.list(kind)]
+    if names:
+        console.print_text("\n".join(names))
+    else:
+        console.step("no block is saved; save one with ecs-block block save NAME")
+    return 0
+
+
+@block.command(epilog=_SHOW_EXAMPLES)
+@click.argument("name")
+@speaks
+def show(console: Console, name: str) -> int:
+    """Show a saved block as JSON, with secrets masked."""
+    from ecs_block.task import ECSTask
+
+    console.print_text(json.dumps(_masked(ECSTask.load(name)), indent=2, ensure_ascii=False, default=_as_json))
+    return 0
+
+
+def _masked(task: ECSTask) -> Any:
+    from ecs_block.aws import redactor
+
+    return redactor().payload(
+        {name: getattr(task, name) for name in type(task).model_fields if name in task.model_fields_set}
+    )
+
+
+def _as_json(value: Any) -> Any:
+    """Give what is no JSON value as one: hidden strings masked, references as they are written."""
+    from pydantic import BaseModel
+
+    from ecs_block.aws import redactor
+
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    return redactor().payload(value.operations) if hasattr(value, "operations") else str(value)
+
+
+@block.command(context_settings={"allow_interspersed_args": False}, epilog=_SAVE_EXAMPLES)
+@click.argument("name_to_save", metavar="NAME")
+@click.option("--overwrite", is_flag=True, help="Replace a block that has this name.")
+@click.option(
+    "--include-secrets", is_flag=True, help="Save secret values themselves, in a file that only you can read."
+)
+@task_options
+@speaks
+def save(console: Console, name_to_save: str, *, overwrite: bool, include_secrets: bool, **given: Any) -> int:
+    """Save a task under NAME. It takes the options of `run`; only what is given is saved."""
+    try:
+        path = task_of(given).save(name_to_save, overwrite, include_secrets=include_secrets)
+    except BlockExists as error:
+        raise BlockExists(str(error).replace("Pass overwrite=True", "Use --overwrite")) from None
+    console.step(f"block {name_to_save} saved to {path}")
+    return 0
+
+
+@block.command(epilog=_RM_EXAMPLES)
+@click.argument("name")
+@speaks
+def rm(console: Console, name: str) -> int:
+    """Remove a saved block."""
+    from ecs_block.task import ECSTask
+
+    ECSTask.delete(name)
+    console.step(f"block {name} removed")
+    return 0
+
+
+@block.command(epilog=_SCHEMA_EXAMPLES)
+@speaks
+def schema(console: Console) -> int:
+    """Show the JSON schema of a block, with a description of every field."""
+    from ecs_block.task import ECSTask
+
+    schema: Mapping[str, Any] = ECSTask.model_json_schema()
+    console.print_text(json.dumps(schema, indent=2, ensure_ascii=False))
+    return 0

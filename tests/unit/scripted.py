@@ -1,0 +1,296 @@
+"""The engine's two seams, scripted: a clock that jumps, and an ECS in memory that lives on it."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from ecs_block import ECSTask
+from ecs_block.engine.conversation import Conversation
+from ecs_block.engine.prepare import Control, Run
+from ecs_block.engine.teller import Teller
+from ecs_block.errors import AwsError, ClusterNotFound, Kind, TaskDefinitionNotFound
+from ecs_block.events import Event
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_numbers = itertools.count(1)
+
+
+class SimulatedClock:
+    """Time passes only when everybody waits, and then at once."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self._now = 0.0
+        self._sleepers: list[tuple[float, int, anyio.Event]] = []
+        self._order = itertools.count()
+        self._random = random.Random(seed)
+
+    def now(self) -> float:
+        return self._now
+
+    def wall(self) -> datetime:
+        return EPOCH + timedelta(seconds=self._now)
+
+    def random(self) -> float:
+        return self._random.random()
+
+    async def sleep(self, seconds: float) -> None:
+        wake = anyio.Event()
+        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), wake))
+        await wake.wait()
+
+    async def drive(self) -> None:
+        while True:
+            for _ in range(20):
+                await anyio.lowlevel.checkpoint()
+            if self._sleepers:
+                self._now, _, wake = heapq.heappop(self._sleepers)
+                wake.set()
+
+
+def simulate(work: Callable[[SimulatedClock], Awaitable[Any]], backend: str = "asyncio") -> Any:
+    """Run a coroutine on a clock of its own and give its value."""
+
+    async def main() -> Any:
+        clock = SimulatedClock()
+        value, failure = None, None
+        async with anyio.create_task_group() as group:
+            group.start_soon(clock.drive)
+            try:
+                value = await work(clock)
+            except Exception as error:  # a task group would wrap it
+                failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return value
+
+    return anyio.run(main, backend=backend)
+
+
+def refused(code: str, message: str = "", kind: Kind = Kind.INVALID, operation: str = "ecs:Test") -> AwsError:
+    """Make the error of a refused call."""
+    return AwsError(f"{operation} failed: {message} ({code}).", operation=operation, code=code, kind=kind, aws_message=message)
+
+
+def throttled() -> AwsError:
+    return refused("ThrottlingException", "Rate exceeded", Kind.THROTTLED)
+
+
+def lost() -> AwsError:
+    return AwsError("ecs:Test got no answer: read timed out", operation="ecs:Test", kind=Kind.TRANSIENT)
+
+
+class FakeAws:
+    """An ECS, a VPC and log streams in memory. A task's life is a list of (seconds after launch, changes)."""
+
+    region = "eu-test-1"
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self.clock = clock
+        self.key = ("fake", next(_numbers))
+        self.calls: Counter[str] = Counter()
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.definitions: dict[str, list[dict[str, Any]]] = {}
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.tokens: dict[str, list[str]] = {}
+        self.lives: list[list[tuple[float, dict[str, Any]]]] = []
+        self.answers: dict[str, list[Any]] = {}
+        self.log_events: list[tuple[float, int, str]] = []
+        self.subnets = [{"SubnetId": f"subnet-{zone}", "AvailabilityZone": zone} for zone in "abc"]
+        self.vpcs = [{"VpcId": "vpc-default"}]
+
+    def answer_next(self, operation: str, *answers: Any) -> None:
+        """Let the next calls of an operation raise an error, or give an answer; after an `After`, it takes effect first."""
+        self.answers.setdefault(operation, []).extend(answers)
+
+    async def call(self, service: str, operation: str, *, region: str | None = None, **params: Any) -> dict[str, Any]:
+        await anyio.lowlevel.checkpoint()
+        self.calls[operation] += 1
+        self.requests.append((operation, params))
+        queued = self.answers.get(operation)
+        scripted = queued.pop(0) if queued else None
+        if isinstance(scripted, After):
+            getattr(self, operation)(**params)
+            raise scripted.error
+        if isinstance(scripted, Exception):
+            raise scripted
+        if scripted is not None:
+            return scripted
+        return getattr(self, operation)(**params)
+
+    def sent(self, operation: str) -> list[dict[str, Any]]:
+        """The parameters of all calls of an operation."""
+        return [params for name, params in self.requests if name == operation]
+
+    # --- definitions ----------------------------------------------------------------------------------------------------
+
+    def DescribeTaskDefinition(self, taskDefinition: str) -> dict[str, Any]:
+        family, _, revision = taskDefinition.rsplit("/", 1)[-1].partition(":")
+        found = self.definitions.get(family, [])
+        if revision:
+            found = [item for item in found if str(item["revision"]) == revision]
+        else:
+            found = [item for item in found if item["status"] == "ACTIVE"]
+        if not found:
+            raise TaskDefinitionNotFound("no such definition", kind=Kind.NOT_FOUND, code="ClientException")
+        return {"taskDefinition": found[-1]}
+
+    def RegisterTaskDefinition(self, **definition: Any) -> dict[str, Any]:
+        revisions = self.definitions.setdefault(definition["family"], [])
+        number = len(revisions) + 1
+        arn = f"arn:aws:ecs:{self.region}:1:task-definition/{definition['family']}:{number}"
+        made = {**definition, "revision": number, "status": "ACTIVE", "taskDefinitionArn": arn}
+        revisions.append(made)
+        return {"taskDefinition": made}
+
+    def DeregisterTaskDefinition(self, taskDefinition: str) -> dict[str, Any]:
+        made = self.DescribeTaskDefinition(taskDefinition)["taskDefinition"]
+        made["status"] = "INACTIVE"
+        return {"taskDefinition": made}
+
+    # --- network --------------------------------------------------------------------------------------------------------
+
+    def DescribeVpcs(self, Filters: Any) -> dict[str, Any]:
+        return {"Vpcs": self.vpcs}
+
+    def DescribeSubnets(self, Filters: Any, NextToken: str | None = None) -> dict[str, Any]:
+        start = int(NextToken or 0)
+        page = {"Subnets": self.subnets[start : start + 5]}
+        return {**page, "NextToken": str(start + 5)} if start + 5 < len(self.subnets) else page
+
+    # --- tasks ----------------------------------------------------------------------------------------------------------
+
+    def RunTask(self, taskDefinition: str, clientToken: str, **request: Any) -> dict[str, Any]:
+        if clientToken in self.tokens:
+            return {"tasks": [self._seen(arn) for arn in self.tokens[clientToken]], "failures": []}
+        definition = self.DescribeTaskDefinition(taskDefinition)["taskDefinition"]
+        if definition["status"] != "ACTIVE":
+            raise refused("ClientException", "TaskDefinition is inactive")
+        arns = [self._made(definition, request) for _ in range(request.get("count", 1))]
+        self.tokens[clientToken] = arns
+        return {"tasks": [self._seen(arn) for arn in arns], "failures": []}
+
+    def _made(self, definition: dict[str, Any], request: dict[str, Any]) -> str:
+        cluster = request.get("cluster", "default").rsplit("/", 1)[-1]
+        arn = f"arn:aws:ecs:{self.region}:1:task/{cluster}/{next(_numbers):032x}"
+        main = request["overrides"]["containerOverrides"][0]["name"]
+        self.tasks[arn] = {
+            "born": self.clock.now(),
+            "life": self.lives.pop(0) if self.lives else life_of(10.0),
+            "startedBy": request.get("startedBy"),
+            "main": main,
+            "base": {
+                "taskArn": arn,
+                "clusterArn": f"arn:aws:ecs:{self.region}:1:cluster/{cluster}",
+                "taskDefinitionArn": definition["taskDefinitionArn"],
+                "containers": [{"name": main}],
+            },
+        }
+        return arn
+
+    def _seen(self, arn: str) -> dict[str, Any] | None:
+        task = self.tasks[arn]
+        age = self.clock.now() - task["born"]
+        seen, version = dict(task["base"]), 0
+        for at, changes in task["life"]:
+            if at <= age:
+                version += 1
+                seen |= changes
+        if seen.get("lastStatus") == "GONE":
+            return None
+        if "exitCode" in seen:
+            seen["containers"] = [{"name": task["main"], "exitCode": seen.pop("exitCode")}]
+        return {**seen, "version": version}
+
+    def DescribeTasks(self, cluster: str, tasks: list[str]) -> dict[str, Any]:
+        if len(tasks) > 100:
+            raise refused("InvalidParameterException", "Tasks can not be more than 100")
+        if cluster == "gone":
+            raise ClusterNotFound("Cluster not found.", kind=Kind.NOT_FOUND)
+        seen = {arn: self._seen(arn) if arn in self.tasks else None for arn in tasks}
+        return {
+            "tasks": [task for task in seen.values() if task is not None],
+            "failures": [{"arn": arn, "reason": "MISSING"} for arn, task in seen.items() if task is None],
+        }
+
+    def StopTask(self, cluster: str, task: str, reason: str) -> dict[str, Any]:
+        found = self.tasks.get(task)
+        if found is None:
+            raise refused("InvalidParameterException", "The referenced task was not found.")
+        seen = self._seen(task)
+        if seen is not None and seen.get("lastStatus") != "STOPPED":
+            age = self.clock.now() - found["born"]
+            found["life"] = [step for step in found["life"] if step[0] <= age]
+            found["life"].append((age, {"lastStatus": "STOPPING"}))
+            ended = {"lastStatus": "STOPPED", "stopCode": "UserInitiated", "stoppedReason": reason, "exitCode": 143}
+            found["life"].append((age + 2, ended))
+        return {"task": self._seen(task) or {}}
+
+    def ListTasks(self, cluster: str, startedBy: str, desiredStatus: str) -> dict[str, Any]:
+        found = []
+        for arn, task in self.tasks.items():
+            seen = self._seen(arn)
+            stopped = seen is not None and seen.get("lastStatus") == "STOPPED"
+            if task["startedBy"] == startedBy and stopped == (desiredStatus == "STOPPED"):
+                found.append(arn)
+        return {"taskArns": found}
+
+    # --- logs -----------------------------------------------------------------------------------------------------------
+
+    def GetLogEvents(self, logGroupName: str, logStreamName: str, **position: Any) -> dict[str, Any]:
+        """Answer as CloudWatch does: by timestamp; a token points behind what was seen, and late events before it are passed."""
+        now = self.clock.now()
+        visible = [
+            (timestamp, number, message)
+            for number, (at, timestamp, message) in enumerate(self.log_events)
+            if at <= now and timestamp >= position.get("startTime", 0)
+        ]
+        visible.sort(key=lambda event: event[:2])
+        last = tuple(map(int, position["nextToken"].split("/"))) if "nextToken" in position else (-1, -1)
+        page = [event for event in visible if event[:2] > last][:3]
+        token = page[-1][:2] if page else last
+        events = [{"timestamp": t, "message": m, "ingestionTime": t} for t, _, m in page]
+        return {"events": events, "nextForwardToken": f"{token[0]}/{token[1]}"}
+
+
+class After:
+    """The call takes effect, and then its answer is lost."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def life_of(seconds: float, *, code: int | None = 0, **end: Any) -> list[tuple[float, dict[str, Any]]]:
+    """The usual life: PROVISIONING, PENDING after 1 s, RUNNING after 2 s, STOPPED `seconds` later."""
+    stopped = {"lastStatus": "STOPPED", "stopCode": "EssentialContainerExited", "stoppedReason": "Essential container in task exited"}
+    if code is not None:
+        stopped["exitCode"] = code
+    return [
+        (0.0, {"lastStatus": "PROVISIONING"}),
+        (1.0, {"lastStatus": "PENDING"}),
+        (2.0, {"lastStatus": "RUNNING", "startedAt": EPOCH}),
+        (2.0 + seconds, {**stopped, **end}),
+    ]
+
+
+def make_run(aws: FakeAws, clock: SimulatedClock, seen: list[Event] | None = None, run_id: str | None = None, **fields: Any) -> Run:
+    """Make a run of a block against the fake."""
+    task = ECSTask(**{"command": ["true"], **fields})
+    hook = seen.append if seen is not None else None
+    return Run(
+        task,
+        Conversation(aws, clock),
+        Teller(task.name, hook, fields.get("output")),
+        Control(),
+        run_id,
+        stops_on_interrupt=task.stop_on_interrupt,
+    )
