@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
@@ -43,11 +43,13 @@ class Block(BaseModel):
     # A plain attribute would be copied into the schema; the types that are known are every subclass's slug.
     _by_type: ClassVar[dict[str, builtins.type[Block]]] = {}
 
-    def __init__(self, /, **fields: Any) -> None:
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise invalid_task(error, type(self)) from None
+    if not TYPE_CHECKING:  # a type checker sees the fields as arguments
+
+        def __init__(self, /, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise invalid_task(error, type(self)) from None
 
     # To pydantic this is its own __init__: otherwise it would validate, and warn, twice when it makes a block.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
@@ -74,6 +76,7 @@ class Block(BaseModel):
         return field.default if field is not None and isinstance(field.default, str) else ""
 
     def model_post_init(self, context: Any, /) -> None:
+        """Count the type as given."""
         self.__pydantic_fields_set__.add("type")  # what a block is, is saved whether it was typed or not
 
     @classmethod
@@ -166,10 +169,7 @@ class Block(BaseModel):
     def delete(cls, name: str, type: str | None = None) -> None:
         """Delete a saved block. On `Block` itself: of the `type` given. Raises BlockNotFound."""
         slug = cls.type_slug() or type
-        if not slug:
-            path = cls._find(name)
-        else:
-            path = _path(slug, name)
+        path = _path(slug, name) if slug else cls._find(name)
         try:
             path.unlink()
         except FileNotFoundError:
@@ -185,7 +185,9 @@ class Block(BaseModel):
             return _path(slug, rest)
         matches = [entry for entry in cls.list() if entry.rsplit("/", 1)[-1] == name]
         if len(matches) > 1:
-            raise BlockInvalid(f"Several types have a block {name!r}: {', '.join(matches)}. Name one of them, or give type=.")
+            raise BlockInvalid(
+                f"Several types have a block {name!r}: {', '.join(matches)}. Name one of them, or give type=."
+            )
         slug = matches[0].rsplit("/", 1)[0] if matches else "any"
         return _path(slug, name)
 

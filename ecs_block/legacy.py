@@ -7,6 +7,7 @@ from typing import Any
 
 from ecs_block.errors import InvalidTask
 from ecs_block.oddity import warn_caller
+from ecs_block.plan.secret import is_masked
 
 SLUG = "block_type_slug"
 CONTAINER_NAME = "prefect"
@@ -56,7 +57,7 @@ def _credentials(data: Any) -> dict[str, Any]:
         )
     fields = _own_fields(data)
     for name in _CREDENTIALS:
-        if isinstance(fields.get(name), str) and set(fields[name]) == {"*"}:
+        if isinstance(fields.get(name), str) and is_masked(fields[name]):
             raise _refused(
                 f"the field aws_credentials.{name} is masked (**********): Prefect did not write the secret. Give it by "
                 f'reference, {{"$secret": "env:{name.upper()}"}}, or remove the keys to use boto3\'s own chain.',

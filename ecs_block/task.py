@@ -150,7 +150,9 @@ class ECSTask(Block):
         return self
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        shown = redactor().payload({name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set})
+        shown = redactor().payload(
+            {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+        )
         return [(name, value) for name, value in shown.items() if name != "type"]
 
     @classmethod

@@ -110,7 +110,22 @@ def _as_json(value: Any) -> Any:
     return redactor().payload(value.operations) if hasattr(value, "operations") else str(value)
 
 
-@block.command(context_settings={"allow_interspersed_args": False}, epilog=_SAVE_EXAMPLES)
+class _NameFirst(click.Command):
+    """A command whose first word is a name, and whose second one ends the options: they may stand around the name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        before, words = self._split(ctx, args)
+        after, command = self._split(ctx, words[1:])
+        return super().parse_args(ctx, [*before, *after, "--", *words[:1], *command])
+
+    def _split(self, ctx: click.Context, args: list[str]) -> tuple[list[str], list[str]]:
+        """Part the options at the front from the words that follow."""
+        _, words, _ = self.make_parser(ctx).parse_args(list(args))
+        options = args[: len(args) - len(words)]
+        return (options[:-1] if options[-1:] == ["--"] else options), words
+
+
+@block.command(cls=_NameFirst, context_settings={"allow_interspersed_args": False}, epilog=_SAVE_EXAMPLES)
 @click.argument("name_to_save", metavar="NAME")
 @click.option("--overwrite", is_flag=True, help="Replace a block that has this name.")
 @click.option(

@@ -1,4 +1,7 @@
-"""The exit codes, in the manner of docker and timeout(1). The process exits 0 if and only if the outcome is `succeeded`."""
+"""The exit codes, in the manner of docker and timeout(1).
+
+The process exits 0 if and only if the outcome is `succeeded`.
+"""
 
 from __future__ import annotations
 

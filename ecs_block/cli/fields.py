@@ -1,6 +1,6 @@
 """Options that say what a task is, and how they become an ECSTask.
 
-What wins, from the least to the most: the file or the saved block, `--set`, the option of a field, the words of the command.
+What wins, from the least to the most: the file or the saved block, `--set`, the option of a field, the command's words.
 """
 
 from __future__ import annotations
@@ -65,8 +65,14 @@ _TASK_OPTIONS = (
         "--set", "settings", multiple=True, metavar="FIELD=VALUE",
         help="Set any field: JSON or text; task_run_request.count=2 reaches into it, null unsets. Repeatable.",
     ),
-    click.option("-e", "--env", multiple=True, metavar="K[=V]", help="Set a variable; without =V, to its value here. Repeatable."),
-    click.option("--env-file", multiple=True, metavar="FILE", help="Set the variables of a file of K=V lines. Repeatable."),
+    click.option(
+        "-e", "--env", multiple=True, metavar="K[=V]",
+        help="Set a variable; without =V, to what it is here. Repeatable.",
+    ),
+    click.option(
+        "--env-file", multiple=True, metavar="FILE",
+        help="Set the variables in a file of K=V lines. Repeatable.",
+    ),
     click.option("--name", metavar="NAME", help="Name of the task, shown in its log stream."),
     click.option("--image", metavar="IMAGE", help="Container image. Default: Python's, of this version."),
     click.option("--cpu", metavar="SIZE", help="CPU: 512, 1vcpu. Default: 1 vCPU."),
@@ -79,7 +85,7 @@ _TASK_OPTIONS = (
     click.option("--vpc-id", metavar="VPC", help="VPC whose subnets are used. Default: the default VPC."),
     click.option("--execution-role", metavar="ARN", help="Role with which ECS pulls the image and writes the output."),
     click.option("--task-role", metavar="ARN", help="Role of the program itself."),
-    click.option("--timeout", type=Duration(), metavar="TIME", help="Stop it when it has run this long: 90s, 30m, 1h30m."),
+    click.option("--timeout", type=Duration(), metavar="TIME", help="Stop it after this time: 90s, 30m, 1h30m."),
     click.option("--no-logs", is_flag=True, help="Do not send the output to CloudWatch Logs, nor show it."),
     click.option(
         "--patch", "patches", multiple=True, metavar="JSON|@FILE|-",
@@ -110,7 +116,7 @@ def _with(options: Iterable[Callable[[Command], Command]], command: Command) -> 
     return command
 
 
-# --- an ECSTask of what was given --------------------------------------------------------------------------------------
+# --- an ECSTask of what was given ---------------------------------------------------------------------------------
 
 
 def task_of(given: Mapping[str, Any]) -> ECSTask:
@@ -178,7 +184,7 @@ def _text_of(path: str, option: str) -> str:
         raise InvalidTask(f"{option}: {path} is not UTF-8 text.") from None
 
 
-# --- --set -------------------------------------------------------------------------------------------------------------
+# --- --set --------------------------------------------------------------------------------------------------------
 
 
 def _set(fields: dict[str, Any], setting: str) -> None:
@@ -187,25 +193,25 @@ def _set(fields: dict[str, Any], setting: str) -> None:
         raise InvalidTask(f"--set needs FIELD=VALUE, such as --set image=python:3.12, but was given {path!r}.")
     name, *inner = path.split(".", 1 if path.startswith(tuple(f"{name}." for name in _TEXT_MAPS)) else -1)
     value = _value(name, inner, text)
-    fields[name] = _put(_as_mapping(fields.get(name)), inner, value, path) if inner else value
+    fields[name] = _put(fields.get(name), inner, value, name) if inner else value
 
 
-def _put(target: Any, inner: list[str], value: Any, path: str) -> dict[str, Any]:
+def _put(target: Any, inner: list[str], value: Any, where: str) -> dict[str, Any]:
     """Give a copy of a mapping in which the inner path leads to the value."""
-    if target is not None and not isinstance(target, Mapping):
-        raise InvalidTask(
-            f"--set {path}: there is a {type(target).__name__} on the way, into which a path cannot reach."
-        )
     key, *rest = inner
-    copy = dict(target or {})
-    copy[key] = _put(_as_mapping(copy.get(key)), rest, value, path) if rest else value
+    copy = _members(target, where)
+    copy[key] = _put(copy.get(key), rest, value, f"{where}.{key}") if rest else value
     return copy
 
 
-def _as_mapping(value: Any) -> Any:
-    """Give an AwsCredentials as the mapping of what it sets, anything else as it is."""
+def _members(value: Any, where: str) -> dict[str, Any]:
+    """Copy what stands in a mapping or is set in an AwsCredentials. Raises InvalidTask for anything else."""
     given = getattr(value, "model_fields_set", None)
-    return value if given is None else {name: getattr(value, name) for name in given}
+    if given is not None:
+        return {name: getattr(value, name) for name in given}
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidTask(f"{where} must be a map of names to values, not {type(value).__name__}.")
+    return dict(value or {})
 
 
 def _value(name: str, inner: list[str], text: str) -> Any:
@@ -246,7 +252,7 @@ def _types(annotation: Any) -> Iterator[Any]:
             yield from _types(part)
 
 
-# --- variables, credentials, patches -----------------------------------------------------------------------------------
+# --- variables, credentials, patches ------------------------------------------------------------------------------
 
 
 def _add_variables(fields: dict[str, Any], given: Mapping[str, Any]) -> None:
@@ -258,7 +264,7 @@ def _add_variables(fields: dict[str, Any], given: Mapping[str, Any]) -> None:
     for item in given["env"]:
         added |= _variable(item, "--env")
     if added:
-        fields["env"] = _put(fields.get("env"), [next(iter(added))], "", "env") | added
+        fields["env"] = _members(fields.get("env"), "env") | added
 
 
 def _variable(text: str, where: str) -> dict[str, str]:
@@ -276,7 +282,7 @@ def _add_credentials(fields: dict[str, Any], given: Mapping[str, Any]) -> None:
     added = credentials_of(given)
     if not added:
         return
-    known = _put(_as_mapping(fields.get("aws_credentials")), list(added)[:1], None, "aws_credentials")
+    known = _members(fields.get("aws_credentials"), "aws_credentials")
     if "profile_name" in added:  # whoever names a profile does not want the block's keys
         known = {name: value for name, value in known.items() if name not in _KEYS}
     fields["aws_credentials"] = known | added

@@ -55,8 +55,8 @@ def local() -> None:
 def up(console: Console, *, region: str, state_seconds: float) -> int:
     """Serve ECS and its neighbours on 127.0.0.1 until Ctrl-C.
 
-    The lines on stdout lead any AWS client there; the key in them is made for this start. Commands of tasks really run, as
-    processes of this machine and with your rights; images are not pulled.
+    The lines on stdout lead any AWS client there; the key in them is made for this start. Commands of tasks really
+    run, as processes of this machine and with your rights; images are not pulled.
     """
     signal.signal(signal.SIGTERM, _terminated)
     with _started(region=region, state_seconds=state_seconds) as cloud:
@@ -99,7 +99,7 @@ def _started(**settings: Any) -> Iterator[LocalCloud]:
 
 
 def _forget_aws_settings() -> None:
-    """Keep the user's AWS settings out of a local run: a profile that does not exist would end it, a proxy swallow it."""
+    """Keep the user's AWS settings out of a local run: a missing profile would end it, a proxy swallow it."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -114,7 +114,9 @@ def _changes(task: ECSTask, cloud: LocalCloud) -> dict[str, Any]:
         changes["execution_role_arn"] = f"arn:aws:iam::{cloud.account_id}:role/ecsTaskExecutionRole"
     if task.cluster is not None:
         changes["cluster"] = short_name(task.cluster)
-        cloud.client("ecs").create_cluster(clusterName=changes["cluster"])
+        cloud.client("ecs").create_cluster(
+            clusterName=changes["cluster"], capacityProviders=["FARGATE", "FARGATE_SPOT"]
+        )
     # The networks of the user's account are not there.
     if task.vpc_id is not None:
         changes["vpc_id"] = None

@@ -1,7 +1,7 @@
 """How a command speaks: its own lines on stderr, its result on stdout, and its errors in one line.
 
-The container's output is not ours: it goes to stdout as it comes. With `--output json` stdout holds one JSON value and nothing
-else, also when the command failed, and the container's output goes to stderr.
+The container's output is not ours: it goes to stdout as it comes. With `--output json` stdout holds one JSON value and
+nothing else, also when the command failed, and the container's output goes to stderr.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Console:
         """Where the container's output goes."""
         return TextStream(self._streams, STDERR if self.as_json else STDOUT)  # type: ignore[return-value]
 
-    # --- our own lines --------------------------------------------------------------------------------------------------
+    # --- our own lines ---------------------------------------------------------------------------------------------
 
     def step(self, text: str) -> None:
         """Tell something that goes as it should."""
@@ -99,7 +99,7 @@ class Console:
         """Wait until all is written."""
         self._streams.close(interrupted=interrupted)
 
-    # --- what happens ---------------------------------------------------------------------------------------------------
+    # --- what happens ----------------------------------------------------------------------------------------------
 
     def event(self, event: Event) -> None:
         """Tell what happens in a run. At `--debug` the log tells it, with more."""
@@ -141,7 +141,7 @@ class Console:
             self._say(_masked("".join(traceback.format_exception(error))), "error")
         self.error(_masked(f"{type(error).__name__}: {error}").replace("\n", " ") + hint)
 
-    # --- results on stdout ----------------------------------------------------------------------------------------------
+    # --- results on stdout -----------------------------------------------------------------------------------------
 
     def print_text(self, text: str) -> None:
         """Print a result on stdout."""
@@ -208,7 +208,7 @@ def _masked(text: str) -> str:
     return redactor().text(text)
 
 
-# --- what others say ---------------------------------------------------------------------------------------------------
+# --- what others say ----------------------------------------------------------------------------------------------
 
 
 class _LogLines(logging.Handler):
@@ -242,13 +242,13 @@ def _listen(console: Console) -> None:
     warnings.showwarning = warn
 
 
-# --- the options, and the frame of every command -------------------------------------------------------------------------
+# --- the options, and the frame of every command ------------------------------------------------------------------
 
 _Command = Callable[..., Any]
 
 
 def speaks(command: Callable[..., int]) -> _Command:
-    """Give a command its console, as first argument, with `--debug` and `--quiet`; turn what it raises into an exit code."""
+    """Give a command its console, `--debug` and `--quiet`; make exit codes of what it raises."""
 
     @click.option("--debug", is_flag=True, help="Show what is sent to AWS, and where an unexpected error comes from.")
     @click.option("-q", "--quiet", is_flag=True, help="Show warnings and errors only.")
@@ -277,13 +277,14 @@ def _guarded(console: Console, work: Callable[[], int]) -> int:
 def _compiled(ctx: click.Context, option: click.Parameter, text: str | None) -> Any:
     if text is None:
         return None
-    import jmespath
-    import jmespath.exceptions
+    import jmespath  # type: ignore[import-untyped]
+    import jmespath.exceptions  # type: ignore[import-untyped]
 
     try:
         return jmespath.compile(text)
     except jmespath.exceptions.JMESPathError as error:
-        raise click.BadParameter(f"{text!r} is not a JMESPath expression: {str(error).splitlines()[0]}") from None
+        said = str(error).splitlines()[0].rstrip(":")
+        raise click.BadParameter(f"{text!r} is not a JMESPath expression ({said}).") from None
 
 
 def gives_result(command: _Command) -> _Command:

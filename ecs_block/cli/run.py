@@ -31,8 +31,8 @@ Examples:
   Run a saved block for at most half an hour, and take a part of its result:
     ecs-block run --block nightly --timeout 30m --query outcome
 
-Exit codes: the container's own; 2 wrong usage, 124 timeout, 125 AWS or ecs-block failed, 126 and 127 the program cannot be
-started, 130 Ctrl-C, 143 SIGTERM.
+Exit codes: the container's own; 2 wrong usage, 124 timeout, 125 AWS or ecs-block failed, 126 and 127 the program
+cannot be started, 130 Ctrl-C, 143 SIGTERM.
 """
 
 
@@ -46,8 +46,8 @@ started, 130 Ctrl-C, 143 SIGTERM.
 def run(console: Console, *, local: bool, detach: bool, run_id: str | None, **given: Any) -> int:
     """Run COMMAND as a task and wait for its end.
 
-    The container's output is shown as it comes, and the exit code is the container's. Ctrl-C stops the task; a second one
-    leaves it to itself.
+    The container's output is shown as it comes, and the exit code is the container's. Ctrl-C stops the task; a second
+    one leaves it to itself.
     """
     _check(local, detach, given)
     task = task_of(given)
@@ -102,7 +102,7 @@ def _place(console: Console, task: ECSTask, *, local: bool) -> Iterator[ECSTask]
 
 
 def with_output(console: Console, task: ECSTask, act: Callable[[ECSTask], T]) -> T:
-    """Act on the task with its output shown, if nothing says otherwise and there is a role for it; say so if there is none."""
+    """Act on the task with its output shown, if nothing says otherwise; say so if there is no role to write it with."""
     if "stream_output" in task.model_fields_set or task.configure_cloudwatch_logs is False:
         return act(task)
     if not (has_execution_role(task) or task.task_definition_arn):

@@ -1,8 +1,8 @@
 """Writes to stdout and stderr without ever blocking the run.
 
-A reader that rests (`| less`, Ctrl-S) fills the pipe. The event loop must not wait for it: the task's time limits and Ctrl-C
-would wait with it. So a thread of its own writes, both streams in one order, straight to the file descriptors: a thread that
-holds the lock of `sys.stdout` at the end of the process is a fatal error of the interpreter.
+A reader that rests (`| less`, Ctrl-S) fills the pipe. The event loop must not wait for it: the task's time limits and
+Ctrl-C would wait with it. So a thread of its own writes, both streams in one order, straight to the file descriptors: a
+thread that holds the lock of `sys.stdout` at the end of the process is a fatal error of the interpreter.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def stop(console: Console, identifier: str, **given: Any) -> int:
 
 
 def _owner(identifier: str, given: Mapping[str, Any]) -> ECSTask:
-    """Give a task object that talks to the region in which the task is. Raises InvalidTask for what is no identifier."""
+    """Give a task object that talks to the region of a task. Raises InvalidTask for what is no identifier."""
     from ecs_block.task import ECSTask
 
     arn = parse_task_identifier(identifier).task_arn

@@ -131,7 +131,9 @@ def block_on(work: Callable[[], Coroutine[Any, Any, T]], control: Control) -> T:
     """
     portal = _background()
     if _portal_thread == threading.get_ident():
-        raise RuntimeError("A blocking verb was called from a hook or another coroutine of ecs_block; await its `a…` twin there.")
+        raise RuntimeError(
+            "A blocking verb was called from a hook or another coroutine of ecs_block; await its `a…` twin there."
+        )
     call = Call(work, control)
     with _sigterm_as_exception():
         try:
@@ -155,18 +157,20 @@ def _finish(portal: BlockingPortal, call: Call, control: Control) -> None:
         left = list(control.identifiers)
         portal.call(control.detach)
         for identifier in left:
-            print(
+            sys.stderr.write(
                 f"Detached from {identifier}, which may not have stopped yet.\n"
                 f"  follow it:  ecs-block logs --follow {identifier}\n"
-                f"  stop it:    ecs-block stop {identifier}",
-                file=sys.stderr,
+                f"  stop it:    ecs-block stop {identifier}\n"
             )
 
 
 @contextmanager
 def _sigterm_as_exception() -> Iterator[None]:
     """Turn SIGTERM into an exception in the main thread, unless the program has a handler of its own."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
         yield
         return
 

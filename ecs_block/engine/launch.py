@@ -31,7 +31,9 @@ LONGEST_STARTED_BY = 128  # characters
 TOKEN_LIFE = 55 * 60.0  # seconds; AWS keeps a token for an hour after its task has ended, so this is surely within it
 
 # Reasons in `failures` that may pass (API failure reasons): no room now, an agent away, no Fargate or Spot capacity.
-_PASSING = re.compile(r"^RESOURCE:|^AGENT\b|Capacity is unavailable|EMPTY CAPACITY PROVIDER|NO ACTIVE INSTANCES", re.IGNORECASE)
+_PASSING = re.compile(
+    r"^RESOURCE:|^AGENT\b|Capacity is unavailable|EMPTY CAPACITY PROVIDER|NO ACTIVE INSTANCES", re.IGNORECASE
+)
 _CAPACITY = re.compile(r"Capacity is unavailable", re.IGNORECASE)
 # The quota of tasks in PROVISIONING comes as a ClientException (API reference, RunTask).
 _TOO_MANY_PROVISIONING = re.compile(r"PROVISIONING", re.IGNORECASE)

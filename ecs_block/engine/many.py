@@ -76,7 +76,9 @@ async def as_they_end(runs: Sequence[Run], limit: int) -> AsyncGenerator[tuple[i
             bridge.cancel(call)
             with anyio.CancelScope(shield=True):
                 while not call.done:
-                    await anyio.sleep(0.05)
+                    arrived = anyio.Event()
+                    with anyio.move_on_after(1.0):
+                        await arrived.wait()
 
 
 async def result_or_error(one: Run) -> ECSTaskResult:

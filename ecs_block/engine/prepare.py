@@ -126,7 +126,9 @@ async def _request(run: Run, plan: Sketch, facts: Facts) -> Request:
     """Build and check the request; look the network up only if the finished request needs it."""
     fields = run.fields
     if run.run_id is not None and (path := requests.touches_identity(fields.task_customizations)):
-        raise PatchError(f"task_customizations changes {path}, which ties the request to the run id {run.run_id!r}; remove it.")
+        raise PatchError(
+            f"task_customizations changes {path}, which ties the request to the run id {run.run_id!r}; remove it."
+        )
     request = _unless_it_needs_subnets(fields, plan, facts)
     if request is None:
         subnets = await network.subnets_of(run.conversation, fields.vpc_id)
@@ -165,4 +167,6 @@ def check_count(fields: TaskFields) -> None:
     """Refuse a count above 1 where only one identifier can be given back. Raises InvalidTask."""
     count = fields.task_run_request.get("count", 1)
     if count != 1:
-        raise InvalidTask(f"start() gives back one identifier, but task_run_request.count is {count}. Use run() for several tasks.")
+        raise InvalidTask(
+            f"start() gives back one identifier, but task_run_request.count is {count}. Use run() for several tasks."
+        )

@@ -75,7 +75,9 @@ async def _attempt(run: Run, attempt: int, on_demand: bool, started: Started) ->
 
 
 @asynccontextmanager
-async def _launched(run: Run, attempt: int = 1, *, on_demand: bool = False) -> AsyncIterator[tuple[Ready, list[Mapping[str, Any]]]]:
+async def _launched(
+    run: Run, attempt: int = 1, *, on_demand: bool = False
+) -> AsyncIterator[tuple[Ready, list[Mapping[str, Any]]]]:
     """Prepare and launch; the definition is in use for as long as the context lasts."""
     run.start_by = run.conversation.clock.now() + run.fields.task_start_timeout_seconds
     ready = await prepare(run, on_demand=on_demand)
@@ -185,7 +187,9 @@ async def _known_task(run: Run, cluster: str, arn: str) -> Mapping[str, Any]:
         try:
             answer = await run.conversation.ask("ecs", "DescribeTasks", cluster=cluster, tasks=[arn])
         except ClusterNotFound:
-            raise InfrastructureNotFound(f"There is no cluster {cluster!r} in region {run.conversation.aws.region}.") from None
+            raise InfrastructureNotFound(
+                f"There is no cluster {cluster!r} in region {run.conversation.aws.region}."
+            ) from None
         if answer.get("tasks"):
             return cast(Mapping[str, Any], answer["tasks"][0])
         if run.conversation.clock.now() >= deadline:
@@ -202,16 +206,24 @@ def _main_of(run: Run, task: Mapping[str, Any]) -> str:
         return run.fields.container_name
     containers = task.get("containers") or []
     overridden = (task.get("overrides") or {}).get("containerOverrides") or []
-    candidates = [MAIN_CONTAINER, *(str(item.get("name")) for item in overridden), *(str(c.get("name")) for c in containers)]
+    candidates = [
+        MAIN_CONTAINER,
+        *(str(item.get("name")) for item in overridden),
+        *(str(c.get("name")) for c in containers),
+    ]
     return next((name for name in candidates if get_container(containers, name)), candidates[-1])
 
 
 async def _learn_definition(run: Run, task: Task) -> None:
     """Read from the definition which containers are essential and where the output goes."""
     try:
-        answer = await run.conversation.ask("ecs", "DescribeTaskDefinition", taskDefinition=task.task["taskDefinitionArn"])
+        answer = await run.conversation.ask(
+            "ecs", "DescribeTaskDefinition", taskDefinition=task.task["taskDefinitionArn"]
+        )
     except AwsError as error:
-        run.teller.trouble(f"The task's definition cannot be read, so its output is not shown: {error}", str(task.identifier))
+        run.teller.trouble(
+            f"The task's definition cannot be read, so its output is not shown: {error}", str(task.identifier)
+        )
         return
     containers = answer["taskDefinition"].get("containerDefinitions") or []
     task.essential = frozenset(str(item["name"]) for item in containers if item.get("essential", True))

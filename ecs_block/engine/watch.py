@@ -46,7 +46,19 @@ STOPPED = _RANKS["STOPPED"]
 class Watched:
     """A task that is being watched: what was last seen of it, and when to look again."""
 
-    __slots__ = ("arn", "deadline", "due", "error", "interval", "looks", "missing_since", "rank", "task", "ticket", "version")
+    __slots__ = (
+        "arn",
+        "deadline",
+        "due",
+        "error",
+        "interval",
+        "looks",
+        "missing_since",
+        "rank",
+        "task",
+        "ticket",
+        "version",
+    )
 
     def __init__(self, arn: str, interval: float, due: float) -> None:
         self.arn = arn

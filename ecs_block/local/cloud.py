@@ -79,7 +79,7 @@ class LocalCloud:
             log_delay=log_delay,
             pager=Pager(min(log_page_events, 10_000), log_empty_pages),
             shuffle=shuffle,
-            rules=TaskRules(container_instances, stopped_task_retention, missing_seconds),
+            rules=TaskRules(container_instances, stopped_task_retention, missing_seconds, log_delay == 0.0),
             throttles=Throttles() if throttles else None,
             trouble=self._trouble,
         )

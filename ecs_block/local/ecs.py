@@ -42,7 +42,7 @@ class Region:
         self.definitions = Definitions(account_id, region, self._lock, shuffle)
         self.clusters = Clusters(account_id, region, self._lock, lambda cluster: self.tasks.count(cluster))
         network = Network(moto, region)
-        maker = TaskMaker(network, self.definitions.tags)
+        maker = TaskMaker(network, self.definitions.tags, rules.logs_complete_at_stop)
         self.tasks = Tasks(
             self.clusters,
             self.definitions,

@@ -12,11 +12,16 @@ from ecs_block.local.run_request import Capacity, task_size
 from ecs_block.local.tags import Tags, clean_tags, merge_tags
 from ecs_block.local.task import Task
 
+# AWS makes lines readable some time after they were written, and says nothing of it. Here they are readable at once, and
+# a client that knows this attribute need not wait for more after the stop.
+_LOGS_COMPLETE = {"name": "ecs-block.log-delivery", "value": "complete-when-stopped"}
+
 
 class TaskMaker:
     """Make tasks from requests that have been checked."""
 
-    def __init__(self, network: Network, definition_tags: dict[str, Tags]) -> None:
+    def __init__(self, network: Network, definition_tags: dict[str, Tags], logs_complete_at_stop: bool = True) -> None:
+        self._attributes = [_LOGS_COMPLETE] if logs_complete_at_stop else []
         self._network = network
         self._definition_tags = definition_tags
 
@@ -43,7 +48,10 @@ class TaskMaker:
         overrides = params.get("overrides", {})
         wire: dict[str, Any] = {
             "attachments": [self._network.attachment(subnet_id)] if subnet_id else [],
-            "attributes": [{"name": "ecs.cpu-architecture", "value": _architecture(definition)}],
+            "attributes": [
+                {"name": "ecs.cpu-architecture", "value": _architecture(definition)},
+                *self._attributes,
+            ],
             "availabilityZone": self._network.zone(subnet_id),
             "createdAt": time.time(),
             "desiredStatus": "RUNNING",

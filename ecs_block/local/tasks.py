@@ -40,6 +40,7 @@ class TaskRules:
     container_instances: bool = True
     stopped_task_retention: float = _HOUR
     missing_seconds: float = 0.0
+    logs_complete_at_stop: bool = True
 
 
 class Tasks:

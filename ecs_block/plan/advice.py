@@ -79,7 +79,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     (r"^AGENT\b", "The container instance's agent is disconnected: restart it, or drain the instance."),
     (
         r"(?-i:\b(ATTRIBUTE|LOCATION)\b)|MemberOf",
-        "No instance meets the placement constraints: check placementConstraints, and the attributes that the definition needs.",
+        "No instance meets the placement constraints: check placementConstraints, and what the definition needs.",
     ),
     (
         r"No Fargate configuration exists",
@@ -90,7 +90,10 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "The capacity provider is not attached to the cluster: attach it with `aws ecs put-cluster-capacity-providers`, or "
         "use launch_type='FARGATE'.",
     ),
-    (r"TaskDefinition is inactive", "The task definition was deregistered: register it again, or name another revision."),
+    (
+        r"TaskDefinition is inactive",
+        "The task definition was deregistered: register it again, or name another revision.",
+    ),
     (
         r"OutOfMemory",
         "The container ran out of memory: give it more (memory), or make the program use less.",

@@ -194,7 +194,9 @@ def overrides_share(fields: TaskFields) -> float:
         return 0.0
     main = {
         "command": list(fields.command),
-        "environment": [{"name": name, "value": _measured(value)} for name, value in fields.env.items() if value is not None],
+        "environment": [
+            {"name": name, "value": _measured(value)} for name, value in fields.env.items() if value is not None
+        ],
     }
     return requests.overrides_size({"containerOverrides": [main]}) / requests.LONGEST_OVERRIDES
 

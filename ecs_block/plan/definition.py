@@ -107,7 +107,11 @@ def _set_roles(fields: TaskFields, definition: Definition) -> None:
 
 def _require_execution_role(fields: TaskFields, definition: Definition) -> None:
     if not (fields.execution_role_arn or definition.get("executionRoleArn")):
-        where = f"the task definition {fields.task_definition_arn} has none" if fields.task_definition_arn else "none is given"
+        where = (
+            f"the task definition {fields.task_definition_arn} has none"
+            if fields.task_definition_arn
+            else "none is given"
+        )
         raise InvalidTask(
             "execution_role_arn is needed to send the container's output to CloudWatch Logs (stream_output or "
             f"configure_cloudwatch_logs is on), and {where}. Set execution_role_arn to a role with the managed policy "
@@ -294,7 +298,9 @@ def _settle(value: Any, key: str) -> Any:
     if key in _BY_NAME:
         value = list({item.get("name"): item for item in value}.values())  # of duplicates the last one counts
     settled = [_settle(item, "") for item in value]
-    return settled if key in _ORDERED else sorted(settled, key=lambda item: json.dumps(item, sort_keys=True, default=str))
+    return (
+        settled if key in _ORDERED else sorted(settled, key=lambda item: json.dumps(item, sort_keys=True, default=str))
+    )
 
 
 def registrable(definition: Mapping[str, Any], output_only: Iterable[str]) -> Definition:
@@ -322,7 +328,9 @@ def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
 
 
 def _named(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) and "name" in item for item in value)
+    return (
+        isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) and "name" in item for item in value)
+    )
 
 
 # --- limits ------------------------------------------------------------------------------------------------------------
@@ -335,7 +343,9 @@ def problems(definition: Mapping[str, Any]) -> list[str]:
     names = [container.get("name") for container in containers]
     doubles = sorted({str(name) for name in names if names.count(name) > 1})
     if doubles:
-        found.append(f"task_definition names the container {', '.join(doubles)} more than once; each name must be unique.")
+        found.append(
+            f"task_definition names the container {', '.join(doubles)} more than once; each name must be unique."
+        )
     if len(containers) > MOST_CONTAINERS:
         found.append(f"task_definition has {len(containers)} containers; AWS accepts at most {MOST_CONTAINERS}.")
     if containers and not any(container.get("essential", True) for container in containers):

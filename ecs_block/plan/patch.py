@@ -114,7 +114,7 @@ def _listed(given: Any) -> list[Any]:
     given = getattr(given, "patch", given)  # the `jsonpatch` library's own object, as Prefect's block took it
     if isinstance(given, Mapping) or not isinstance(given, Iterable):
         raise PatchError(
-            'task_customizations must be a list of JSON 6902 operations, such as '
+            "task_customizations must be a list of JSON 6902 operations, such as "
             '[{"op": "add", "path": "/group", "value": "batch"}].'
         )
     return list(given)
@@ -151,13 +151,14 @@ def _checked(index: int, operation: Any) -> dict[str, Any]:
 
 def _apply_one(index: int, operation: dict[str, Any], document: Any) -> Any:
     import jsonpatch  # deferred: importing ecs_block stays quick
+    from jsonpointer import JsonPointerException
 
     where = f"task_customizations[{index}] ({operation['op']} {operation['path']})"
     try:
         result = jsonpatch.JsonPatch([copy.deepcopy(operation)]).apply(document)
     except jsonpatch.JsonPatchTestFailed:
         raise PatchError(f"{where} failed: the value there is another one. The request was not sent.") from None
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, LookupError, ValueError):
+    except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, LookupError, ValueError):
         # The library's own words are not quoted: they may quote the document, which may hold secrets.
         raise PatchError(
             f"{where} does not apply: {_missing(operation, document)} preview() shows the request that it is applied to."
@@ -169,7 +170,9 @@ def _apply_one(index: int, operation: dict[str, Any], document: Any) -> Any:
 
 def _missing(operation: dict[str, Any], document: Any) -> str:
     """Say how far the path of an operation leads into the document."""
-    path = operation["from"] if operation["op"] in ("move", "copy") and not _leads(operation["from"], document)[1] else ""
+    path = (
+        operation["from"] if operation["op"] in ("move", "copy") and not _leads(operation["from"], document)[1] else ""
+    )
     path = path or operation["path"]
     reached, _ = _leads(path, document)
     return f"the request has nothing at {path}; it leads as far as {reached or '/'}."

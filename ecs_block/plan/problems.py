@@ -48,7 +48,11 @@ def _message(detail: Mapping[str, Any], model: type[BaseModel], prefix: str) -> 
         return str(cause)
     if detail["type"] == "extra_forbidden":
         name = str(detail["loc"][-1])
-        return f"{where} is not a field of {_owner(detail['loc'], model).__name__}.{_nearest(name, detail['loc'], model)}"
+        return (
+            f"{where} is not a field of {_owner(detail['loc'], model).__name__}.{_nearest(name, detail['loc'], model)}"
+        )
+    if detail["type"] == "json_invalid":
+        return f"{where} is not valid JSON: {cause}."
     if cause is not None:
         return f"{where} {cause}".strip().rstrip(".") + "."
     if detail["type"] == "literal_error":
@@ -59,7 +63,9 @@ def _message(detail: Mapping[str, Any], model: type[BaseModel], prefix: str) -> 
     return f"{where} {words}." if words else f"{where}: {detail['msg']}."
 
 
-_UNION_MEMBERS = re.compile(r"(function|lax-or-strict|json-or-python|is-instance|constrained|nullable|chain|definition-ref)\b.*\[")
+_UNION_MEMBERS = re.compile(
+    r"(function|lax-or-strict|json-or-python|is-instance|constrained|nullable|chain|definition-ref)\b.*\["
+)
 _UNION_NAMES = frozenset({"str", "SecretStr", "SecretReference"})
 
 

@@ -19,7 +19,9 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 # These members of AWS's own shapes sound secret and are not: they name or point to something.
-_HARMLESS = frozenset({"clientToken", "nextToken", "secrets", "secretOptions", "credentialsParameter", "credentialSpecs"})
+_HARMLESS = frozenset(
+    {"clientToken", "nextToken", "secrets", "secretOptions", "credentialsParameter", "credentialSpecs"}
+)
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s/\"']+(@)", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"""([\w.-]+)=("[^"]*"|'[^']*'|[^\s&;|"']+)""")  # inside a shell's script
 _PLACEHOLDER = re.compile(r"<secret from (env|file|ssm|secretsmanager):.*>", re.DOTALL)

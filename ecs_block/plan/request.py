@@ -29,7 +29,15 @@ MOST_TASKS = 10  # API reference, RunTask, count
 IDENTITY = ("/clientToken", "/startedBy")
 """What ties a request to its run id: no patch may change it."""
 
-_FIRST = ("cluster", "taskDefinition", "launchType", "capacityProviderStrategy", "count", "networkConfiguration", "overrides")
+_FIRST = (
+    "cluster",
+    "taskDefinition",
+    "launchType",
+    "capacityProviderStrategy",
+    "count",
+    "networkConfiguration",
+    "overrides",
+)
 
 
 def build_request(
@@ -56,13 +64,18 @@ def build_request(
     if fields.cluster:
         request["cluster"] = fields.cluster
     if subnets is not None and "networkConfiguration" not in request:
-        request["networkConfiguration"] = {
-            "awsvpcConfiguration": {"subnets": list(subnets), "assignPublicIp": "ENABLED"},
-        }
+        request["networkConfiguration"] = {"awsvpcConfiguration": _awsvpc(subnets, capacity)}
     request["tags"] = _tags(request.get("tags") or [], fields.labels)
     request["overrides"] = _overrides(fields, request.get("overrides") or {}, container, reveal, variables or {})
     ordered = {**{key: request[key] for key in _FIRST if key in request}, **request}
     return _without_empty(fields.task_customizations.apply(ordered))
+
+
+def _awsvpc(subnets: Sequence[str], capacity: Capacity) -> dict[str, Any]:
+    """Give the default network: without a public IP, a task in a public subnet could not even pull its image."""
+    network: dict[str, Any] = {"subnets": list(subnets)}
+    # AWS refuses a public IP for tasks on instances (API reference, AwsVpcConfiguration, assignPublicIp).
+    return network if capacity.kind in ("EC2", "EXTERNAL") else {**network, "assignPublicIp": "ENABLED"}
 
 
 def _overrides(
@@ -83,9 +96,8 @@ def _overrides(
         if value is not None:
             main[member] = value
             overrides[member] = str(value)
-    for member, role in (("executionRoleArn", fields.execution_role_arn), ("taskRoleArn", fields.task_role_arn)):
-        if role is not None:
-            overrides[member] = role
+    roles = {"executionRoleArn": fields.execution_role_arn, "taskRoleArn": fields.task_role_arn}
+    overrides.update({member: role for member, role in roles.items() if role is not None})
     others = [item for item in containers if item.get("name") != container]
     return {"containerOverrides": [main, *others], **overrides}
 
@@ -135,11 +147,17 @@ def tag_problems(tags: Iterable[Mapping[str, Any]], what: str) -> list[str]:
         key, value = str(tag.get("key", "")), str(tag.get("value", ""))
         shown = key if len(key) <= 40 else f"{key[:40]}…"
         if not key.strip("-") or not key.strip():
-            found.append(f"{what} has a key that is empty, or that AWS refuses whole; use letters, digits and _.:/=+-@.")
+            found.append(
+                f"{what} has a key that is empty, or that AWS refuses whole; use letters, digits and _.:/=+-@."
+            )
         if len(key) > LONGEST_TAG_KEY:
-            found.append(f"{what}: the key {shown!r} has {len(key)} characters; at most {LONGEST_TAG_KEY} are accepted.")
+            found.append(
+                f"{what}: the key {shown!r} has {len(key)} characters; at most {LONGEST_TAG_KEY} are accepted."
+            )
         if len(value) > LONGEST_TAG_VALUE:
-            found.append(f"{what}: the value of {shown!r} has {len(value)} characters; at most {LONGEST_TAG_VALUE} are accepted.")
+            found.append(
+                f"{what}: the value of {shown!r} has {len(value)} characters; at most {LONGEST_TAG_VALUE} are accepted."
+            )
         if key.lower().startswith("aws:") or value.lower().startswith("aws:"):
             found.append(f"{what}: {shown!r} uses the prefix 'aws:', which AWS keeps for itself.")
     return found

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_serializer
 
 from ecs_block.arn import TaskIdentifier
 from ecs_block.errors import TaskFailed
 from ecs_block.plan import verdict
 from ecs_block.plan.verdict import Outcome, Verdict
 
+_ERROR_SCHEMA = {
+    "anyOf": [
+        {"type": "object", "properties": {"type": {"type": "string"}, "message": {"type": "string"}}},
+        {"type": "null"},
+    ]
+}
+
 LogComplete = Literal["yes", "no", "unknown"]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True, hide_input_in_errors=True
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
     )
 
 
@@ -81,7 +92,7 @@ class ECSTaskResult(_Frozen):
     """Which attempt this was; more than 1 after interruptions."""
     tasks: tuple[ECSTaskResult, ...] = ()
     """A result for each task, where `count` started several; empty for one."""
-    error: Exception | None = None
+    error: Annotated[Exception | None, WithJsonSchema(_ERROR_SCHEMA)] = None
     """In `map`: the exception that `run()` would have raised."""
 
     @field_serializer("error")

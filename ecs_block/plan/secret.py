@@ -22,7 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, m
 MASK = "**********"
 KINDS = ("env", "file", "ssm", "secretsmanager")
 _REFERENCE = re.compile(rf"({'|'.join(KINDS)}):(.+)", re.DOTALL)
-_HINT = f"give a reference such as {{\"$secret\": \"env:NAME\"}} (kinds: {', '.join(KINDS)}) or the value itself"
+_HINT = f'give a reference such as {{"$secret": "env:NAME"}} (kinds: {", ".join(KINDS)}) or the value itself'
 
 
 class SecretReference(BaseModel):
@@ -50,8 +50,13 @@ class SecretReference(BaseModel):
         return f"<secret from {self.reference}>"
 
 
+def is_masked(text: str) -> bool:
+    """Tell whether text is what a mask leaves of a secret; a few asterisks are a value (`ALLOWED_HOSTS=*`)."""
+    return len(text) >= 8 and set(text) == {"*"}
+
+
 def _refuse_mask(text: str) -> None:
-    if text and set(text) == {"*"}:
+    if is_masked(text):
         raise ValueError(f"is a masked value ({MASK}), not the secret; {_HINT}")
 
 

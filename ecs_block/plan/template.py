@@ -21,7 +21,10 @@ def sort_arguments(arguments: Mapping[str, Any], register_shape: Any, run_shape:
     known = [*register_shape.members, *run_shape.members]
     unknown = [name for name in arguments if name not in known]
     if unknown:
-        told = (f"{name!r} is an argument of neither register_task_definition nor run_task.{did_you_mean(name, known)}" for name in unknown)
+        told = (
+            f"{name!r} is an argument of neither register_task_definition nor run_task.{did_you_mean(name, known)}"
+            for name in unknown
+        )
         raise InvalidTask("\n".join(told))
     definition = {name: value for name, value in arguments.items() if name in register_shape.members}
     request = {name: value for name, value in arguments.items() if name in run_shape.members}
@@ -116,8 +119,9 @@ def _default(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _default(item) for key, item in value.items() if not isinstance(item, SecretStr)}
     if hasattr(value, "model_fields_set"):
-        return _default({name: getattr(value, name) for name in type(value).model_fields if name in value.model_fields_set})
+        return _default(
+            {name: getattr(value, name) for name in type(value).model_fields if name in value.model_fields_set}
+        )
     if hasattr(value, "operations"):
         return value.operations
     return list(value) if isinstance(value, list | tuple) else value
-

@@ -32,7 +32,7 @@ _INTERRUPTION_REASONS = re.compile(
 _KILLED = (137, 143)  # 128 + SIGKILL, 128 + SIGTERM
 _OUT_OF_MEMORY = re.compile(r"OutOfMemory", re.IGNORECASE)
 # AWS adds these containers to a task; their end does not end it (developer guide, "Amazon ECS task state change events").
-_ADDED_BY_AWS = re.compile(r"aws-guardduty-agent|ecs-service-connect|aws-fargate-|~internal~")
+_ADDED_BY_AWS = re.compile(r"aws-guardduty-agent|ecs-service-connect")
 
 
 @dataclass(frozen=True)

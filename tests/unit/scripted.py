@@ -78,7 +78,9 @@ def simulate(work: Callable[[SimulatedClock], Awaitable[Any]], backend: str = "a
 
 def refused(code: str, message: str = "", kind: Kind = Kind.INVALID, operation: str = "ecs:Test") -> AwsError:
     """Make the error of a refused call."""
-    return AwsError(f"{operation} failed: {message} ({code}).", operation=operation, code=code, kind=kind, aws_message=message)
+    return AwsError(
+        f"{operation} failed: {message} ({code}).", operation=operation, code=code, kind=kind, aws_message=message
+    )
 
 
 def throttled() -> AwsError:
@@ -271,7 +273,11 @@ class After:
 
 def life_of(seconds: float, *, code: int | None = 0, **end: Any) -> list[tuple[float, dict[str, Any]]]:
     """The usual life: PROVISIONING, PENDING after 1 s, RUNNING after 2 s, STOPPED `seconds` later."""
-    stopped = {"lastStatus": "STOPPED", "stopCode": "EssentialContainerExited", "stoppedReason": "Essential container in task exited"}
+    stopped = {
+        "lastStatus": "STOPPED",
+        "stopCode": "EssentialContainerExited",
+        "stoppedReason": "Essential container in task exited",
+    }
     if code is not None:
         stopped["exitCode"] = code
     return [
@@ -282,7 +288,9 @@ def life_of(seconds: float, *, code: int | None = 0, **end: Any) -> list[tuple[f
     ]
 
 
-def make_run(aws: FakeAws, clock: SimulatedClock, seen: list[Event] | None = None, run_id: str | None = None, **fields: Any) -> Run:
+def make_run(
+    aws: FakeAws, clock: SimulatedClock, seen: list[Event] | None = None, run_id: str | None = None, **fields: Any
+) -> Run:
     """Make a run of a block against the fake."""
     task = ECSTask(**{"command": ["true"], **fields})
     hook = seen.append if seen is not None else None

@@ -138,7 +138,14 @@ def test_a_failed_start_raises_with_the_cause_and_advice(backend):
     """AWS's words, then one sentence on what to do."""
     life = [
         (0.0, {"lastStatus": "PROVISIONING"}),
-        (1.0, {"lastStatus": "STOPPED", "stopCode": "TaskFailedToStart", "stoppedReason": "CannotPullContainerError: pull access denied"}),
+        (
+            1.0,
+            {
+                "lastStatus": "STOPPED",
+                "stopCode": "TaskFailedToStart",
+                "stoppedReason": "CannotPullContainerError: pull access denied",
+            },
+        ),
     ]
     error = run_once(backend, prepare=lambda aws: aws.lives.append(life))["error"]
     assert isinstance(error, TaskStartFailed)
@@ -172,7 +179,8 @@ def test_passing_failures_are_tried_again_with_another_token(reason, backend):
 def test_capacity_is_waited_for_until_the_start_timeout():
     """Then TaskLaunchFailed says why."""
     kept = run_once(
-        prepare=lambda aws: aws.answer_next("RunTask", *[nothing_started(CAPACITY)] * 1000), task_start_timeout_seconds=120
+        prepare=lambda aws: aws.answer_next("RunTask", *[nothing_started(CAPACITY)] * 1000),
+        task_start_timeout_seconds=120,
     )
     assert isinstance(kept["error"], TaskLaunchFailed)
     assert 60 <= kept["clock"].now() <= 120
@@ -385,7 +393,9 @@ def test_all_pages_of_subnets_are_read_and_zones_come_first():
     """At most 16 subnets, one of each zone before a second one of any."""
 
     def prepare(aws):
-        aws.subnets = [{"SubnetId": f"subnet-{zone}{n:02}", "AvailabilityZone": zone} for zone in "ab" for n in range(12)]
+        aws.subnets = [
+            {"SubnetId": f"subnet-{zone}{n:02}", "AvailabilityZone": zone} for zone in "ab" for n in range(12)
+        ]
 
     kept = run_once(prepare=prepare)
     [request] = kept["aws"].sent("RunTask")
@@ -450,7 +460,12 @@ def linked(aws, **more):
 def test_a_linked_definition_without_contradictions_is_used_as_it_is():
     """Roles, sizes, command and environment travel in the overrides."""
     kept = run_once(
-        prepare=linked, task_definition_arn="mine", cpu=512, memory=1024, task_role_arn="arn:aws:iam::1:role/r", env={"A": "1"}
+        prepare=linked,
+        task_definition_arn="mine",
+        cpu=512,
+        memory=1024,
+        task_role_arn="arn:aws:iam::1:role/r",
+        env={"A": "1"},
     )
     [request] = kept["aws"].sent("RunTask")
     assert request["taskDefinition"].endswith("mine:1")
@@ -538,7 +553,11 @@ def test_reading_errors_never_fail_a_run(error, backend):
 
 def test_a_task_that_is_missing_at_first_is_waited_for():
     """AWS does not know a task for some seconds after it has accepted it."""
-    life = [(0.0, {"lastStatus": "GONE"}), (20.0, {"lastStatus": "PROVISIONING"}), *[(at + 21, c) for at, c in life_of(5)[1:]]]
+    life = [
+        (0.0, {"lastStatus": "GONE"}),
+        (20.0, {"lastStatus": "PROVISIONING"}),
+        *[(at + 21, c) for at, c in life_of(5)[1:]],
+    ]
     life = [(0.0, {"lastStatus": "PROVISIONING"}), (0.1, {"lastStatus": "GONE"}), *life[1:]]
     assert run_once(prepare=lambda aws: aws.lives.append(life))["result"].outcome == "succeeded"
 

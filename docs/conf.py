@@ -1,0 +1,22 @@
+"""How the site is built."""
+
+import sys
+from pathlib import Path
+from importlib.metadata import version as version_of
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+project = "ecs_block"
+author = "the ecs_block maintainers"
+copyright = "2026, the ecs_block maintainers"
+version = release = version_of("ecs-block")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "pydantic_fields"]
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "ecs_block"
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+nitpicky = False

@@ -1,0 +1,108 @@
+"""The one `call` through which every request to AWS goes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from ecs_block.aws.answers import check_whole, classify, refused_parameters, unanswered
+from ecs_block.aws.clients import THREADS, client
+from ecs_block.aws.credentials import AwsCredentials
+
+if TYPE_CHECKING:
+    import anyio
+
+__all__ = ["THREADS", "Aws"]
+
+
+class Aws:
+    """AWS as one set of credentials sees it. All that the engine knows of boto3 is `call`; tests hand in a script instead."""
+
+    def __init__(self, credentials: AwsCredentials) -> None:
+        self.credentials = credentials
+        self.key: tuple[Any, ...] = (os.getpid(), *credentials.identity())
+
+    @property
+    def region(self) -> str:
+        """The region of the ECS client."""
+        return str(client(self.credentials, "ecs").meta.region_name)
+
+    async def call(self, service: str, operation: str, *, region: str | None = None, **params: Any) -> dict[str, Any]:
+        """Send one request and give its answer. Raises AwsError, with what it means in `kind`.
+
+        The call runs in a worker thread and is not abandoned when the caller is cancelled: its answer, which may say that a
+        task was started, is never lost.
+        """
+        import anyio.to_thread
+
+        work = partial(_invoke, self.credentials, service, operation, region, params)
+        answer: dict[str, Any] = {}
+        with anyio.CancelScope(shield=True):
+            answer = await _uninterrupted(partial(anyio.to_thread.run_sync, work, limiter=_limiter()))
+        return answer
+
+
+async def _uninterrupted(work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """Await work whose answer must not be lost, also when asyncio itself cancels the task.
+
+    A shield holds off cancel scopes, but not `asyncio.Task.cancel()` (`asyncio.timeout`, Ctrl-C under `asyncio.run`). Then
+    the answer is waited for first, and the cancellation comes at the caller's next await.
+    """
+    import asyncio
+
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # trio, where a shield holds everything off
+        return await work()
+    answer = asyncio.ensure_future(work())
+    cancelled = 0
+    while not answer.done():
+        try:
+            await asyncio.wait([answer])
+        except asyncio.CancelledError:
+            cancelled += 1
+    for _ in range(cancelled if task is not None else 0):
+        task.uncancel()  # type: ignore[union-attr]
+        task.cancel()  # type: ignore[union-attr]
+    return answer.result()
+
+
+@cache
+def _limiter_variable() -> Any:
+    from anyio.lowlevel import RunVar
+
+    return RunVar("ecs_block_calls")
+
+
+def _limiter() -> anyio.CapacityLimiter:
+    import anyio
+
+    variable = _limiter_variable()
+    try:
+        found: anyio.CapacityLimiter = variable.get()
+    except LookupError:
+        found = anyio.CapacityLimiter(THREADS)
+        variable.set(found)
+    return found
+
+
+def _invoke(
+    credentials: AwsCredentials, service: str, operation: str, region: str | None, params: dict[str, Any]
+) -> dict[str, Any]:
+    import botocore.exceptions
+    from botocore import xform_name
+
+    name = f"{service}:{operation}"
+    shared = client(credentials, service, region)
+    try:
+        answer: dict[str, Any] = getattr(shared, xform_name(operation))(**params)
+    except botocore.exceptions.ClientError as error:
+        raise classify(name, error.response) from None
+    except botocore.exceptions.ParamValidationError as error:
+        raise refused_parameters(name, error) from None
+    except Exception as error:
+        raise unanswered(name, error) from None
+    check_whole(name, answer)
+    return answer

@@ -1,0 +1,148 @@
+"""Sessions and clients.
+
+Clients are thread-safe and shared: one for each service, region and set of credentials. Sessions are not thread-safe, so they
+are made and used under a lock (boto3 guide, "Session", thread safety).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from ecs_block.aws.credentials import AwsCredentials
+from ecs_block.aws.hidden import guard_foreign_logs, hide, read_reference, redactor
+from ecs_block.errors import InvalidTask, Kind, NoCredentials
+from ecs_block.plan.secret import SecretReference
+
+if TYPE_CHECKING:
+    import boto3
+
+THREADS = 10
+"""Calls to AWS that one event loop has in flight at once; the connection pool of a client is as large."""
+
+_CONFIG: dict[str, Any] = {
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+    "max_pool_connections": THREADS,
+    "connect_timeout": 10,  # seconds
+    "read_timeout": 30,
+    "tcp_keepalive": True,
+    "user_agent_extra": "ecs_block",
+}
+
+NO_CREDENTIALS = (
+    "No AWS credentials were found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile (AWS_PROFILE, profile_name), "
+    "or fill aws_credentials."
+)
+
+_lock = threading.Lock()
+_clients: dict[tuple[Any, ...], Any] = {}
+
+
+def client(credentials: AwsCredentials, service: str, region: str | None = None) -> Any:
+    """Give the shared client of a service. Raises NoCredentials or InvalidTask when none can be made."""
+    key = (service, region, os.getpid(), *credentials.identity())
+    with _lock:
+        if key not in _clients:
+            _clients[key] = _new_client(credentials, service, region)
+        return _clients[key]
+
+
+def _new_client(credentials: AwsCredentials, service: str, region: str | None) -> Any:
+    import botocore.exceptions
+
+    session: Any = new_session(credentials)
+    try:
+        made = session.client(
+            service,
+            region_name=region or credentials.region_name,
+            endpoint_url=credentials.endpoint_url,
+            config=botocore_config(credentials.botocore_config),
+        )
+    except botocore.exceptions.NoRegionError:
+        raise InvalidTask(
+            "No AWS region is known. Set aws_credentials.region_name, the variable AWS_REGION, or `region` in the profile."
+        ) from None
+    except (botocore.exceptions.BotoCoreError, ValueError) as error:
+        raise InvalidTask(f"No client for {service} can be made: {redactor().text(str(error))}") from None
+    guard_foreign_logs()
+    return made
+
+
+def new_session(credentials: AwsCredentials) -> boto3.Session:
+    """Make a session. Raises NoCredentials when the profile does not exist or a referenced key is not there."""
+    import boto3
+    import botocore.exceptions
+
+    keys: dict[str, Any] = {
+        name: None if value is None else _revealed(value)
+        for name, value in (
+            ("aws_access_key_id", credentials.aws_access_key_id),
+            ("aws_secret_access_key", credentials.aws_secret_access_key),
+            ("aws_session_token", credentials.aws_session_token),
+        )
+    }
+    try:
+        session = boto3.Session(**keys, profile_name=credentials.profile_name, region_name=credentials.region_name)
+    except botocore.exceptions.BotoCoreError as error:
+        raise NoCredentials(
+            f"{error} Check aws_credentials.profile_name and ~/.aws/config.", kind=Kind.CREDENTIALS
+        ) from None
+    return _assume(session, credentials) if credentials.assume_role_arn else session
+
+
+def _revealed(value: SecretStr | SecretReference) -> str:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else read_reference(value)
+    hide(text)
+    return text
+
+
+def _assume(session: boto3.Session, credentials: AwsCredentials) -> boto3.Session:
+    """Give a session whose credentials are the role's, renewed by botocore before they expire."""
+    import boto3
+    import botocore.credentials
+    import botocore.session
+
+    source = session._session  # boto3 offers no public way to its botocore session
+    source_credentials = source.get_credentials()
+    if source_credentials is None:
+        raise NoCredentials(NO_CREDENTIALS, kind=Kind.CREDENTIALS)
+    fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
+        client_creator=partial(source.create_client, endpoint_url=credentials.endpoint_url),
+        source_credentials=source_credentials,
+        role_arn=str(credentials.assume_role_arn),
+        extra_args={"RoleSessionName": "ecs_block"}
+        | ({"ExternalId": credentials.external_id} if credentials.external_id else {}),
+    )
+    assumed: Any = botocore.session.get_session()
+    assumed._credentials = botocore.credentials.DeferredRefreshableCredentials(
+        method="assume-role", refresh_using=fetcher.fetch_credentials
+    )
+    return boto3.Session(botocore_session=assumed, region_name=credentials.region_name or session.region_name)
+
+
+def botocore_config(given: Mapping[str, Any]) -> Any:
+    """Make botocore's `Config` of ours and what was given. Raises ValueError when botocore does not accept it."""
+    from botocore.config import Config
+
+    try:
+        return Config(**{**_CONFIG, **given})
+    except Exception as error:  # botocore raises TypeError, ValueError and its own errors here
+        raise ValueError(f"botocore_config is not accepted by botocore: {error}") from None
+
+
+def chain_region(profile_name: str | None) -> str | None:
+    """Give the region that boto3's chain says: environment, then profile."""
+    import boto3
+    import botocore.exceptions
+
+    with _lock:
+        try:
+            region: str | None = boto3.Session(profile_name=profile_name).region_name
+        except botocore.exceptions.BotoCoreError:
+            return None
+    return region

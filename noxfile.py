@@ -1,0 +1,55 @@
+"""The checks, each in an environment of its own. `nox` runs those that every change must pass."""
+
+from __future__ import annotations
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "contract", "docs", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def group(name: str) -> list[str]:
+    """What a dependency group of pyproject.toml asks for."""
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and the mistakes that a linter can see."""
+    session.install("-q", *group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types: ours, and the public ones as a client's type checker sees them."""
+    session.install("-q", "-e", ".[local,progress]", *group("types"))
+    session.run("mypy")
+    session.run("mypy", "--config-file", "tests/typing/mypy.ini", "tests/typing/api.py")
+
+
+@nox.session
+def contract(session: nox.Session) -> None:
+    """Imports run one way."""
+    session.install("-q", "-e", ".[local,progress]", *group("contract"))
+    session.run("lint-imports")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, warnings as errors."""
+    session.install("-q", "-e", ".[local,progress]", *group("docs"))
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every ring; last, so that its closing lines close the whole."""
+    session.install("-q", "-e", ".[local,progress]", *group("test"))
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "-q", silent=True)
+    session.run("coverage", "report", "--skip-covered", "--format=total", silent=False)
