@@ -14,17 +14,17 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic import SecretStr
 
 from ecs_block.errors import BlockExists, BlockInvalid, BlockNotFound, InvalidTask
 from ecs_block.oddity import warn_caller
 from ecs_block.parse import line_of, parse
-from ecs_block.plan.problems import invalid_task
 from ecs_block.plan.redact import looks_secret
 from ecs_block.plan.secret import SecretReference
 from ecs_block.plan.shape import did_you_mean
+from ecs_block.plan.strict import Strict
 
 FORMAT_VERSION = 1
 HOME_VARIABLE = "ECS_BLOCK_HOME"
@@ -33,32 +33,11 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # Windows opens these as devices, whatever the folder
 
 
-class Block(BaseModel):
+class Block(Strict):
     """Configuration that can be saved under a name, loaded again and shared."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True, validate_default=False
-    )
 
     # A plain attribute would be copied into the schema; the types that are known are every subclass's slug.
     _by_type: ClassVar[dict[str, builtins.type[Block]]] = {}
-
-    if not TYPE_CHECKING:  # a type checker sees the fields as arguments
-
-        def __init__(self, /, **fields: Any) -> None:
-            try:
-                super().__init__(**fields)
-            except ValidationError as error:
-                raise invalid_task(error, type(self)) from None
-
-    # To pydantic this is its own __init__: otherwise it would validate, and warn, twice when it makes a block.
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        try:
-            super().__setattr__(name, value)
-        except ValidationError as error:  # its text would quote the value
-            raise invalid_task(error, type(self)) from None
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
@@ -79,32 +58,9 @@ class Block(BaseModel):
         """Count the type as given."""
         self.__pydantic_fields_set__.add("type")  # what a block is, is saved whether it was typed or not
 
-    @classmethod
-    def model_validate(cls, obj: Any, **options: Any) -> Self:
-        """Make a block of a mapping. Raises InvalidTask."""
-        try:
-            return super().model_validate(obj, **options)
-        except ValidationError as error:
-            raise invalid_task(error, cls) from None
-
-    @classmethod
-    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
-        """Make a block of JSON text. Raises InvalidTask."""
-        try:
-            return super().model_validate_json(json_data, **options)
-        except ValidationError as error:
-            raise invalid_task(error, cls) from None
-
     def model_dump_json(self, *, exclude_unset: bool = True, **options: Any) -> str:
         """Give the block as JSON: what was set, secrets masked. `save` keeps secrets, if they are references."""
         return super().model_dump_json(exclude_unset=exclude_unset, **options)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy the block; unlike pydantic's own, a changed copy is validated. Raises InvalidTask."""
-        if not update:
-            return super().model_copy(deep=deep)
-        given = {name: getattr(self, name) for name in self.model_fields_set}
-        return type(self)(**{**given, **update})
 
     # --- saving and loading ---------------------------------------------------------------------------------------------
 

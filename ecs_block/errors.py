@@ -1,5 +1,7 @@
 """Everything that can go wrong, as one tree.
 
+::
+
     EcsBlockError
     ├── InvalidTask (ValueError)          the block or the request it makes cannot be right
     │   └── PatchError                    a JSON 6902 operation is malformed or does not apply

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from ecs_block.aws.answers import check_whole, classify, refused_parameters, unanswered
 from ecs_block.aws.clients import THREADS, client
 from ecs_block.aws.credentials import AwsCredentials
+from ecs_block.aws.hidden import muted
 
 if TYPE_CHECKING:
     import anyio
 
 __all__ = ["THREADS", "Aws"]
+
+_SECRET_ANSWERS = frozenset({"GetParameter", "GetSecretValue"})
 
 
 class Aws:
@@ -41,7 +45,7 @@ class Aws:
         answer: dict[str, Any] = {}
         with anyio.CancelScope(shield=True):
             answer = await _uninterrupted(partial(anyio.to_thread.run_sync, work, limiter=_limiter()))
-        return answer
+        return answer  # noqa: RET504  (to a type checker a scope may swallow what is raised in it)
 
 
 async def _uninterrupted(work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
@@ -97,7 +101,8 @@ def _invoke(
     name = f"{service}:{operation}"
     shared = client(credentials, service, region)
     try:
-        answer: dict[str, Any] = getattr(shared, xform_name(operation))(**params)
+        with muted() if operation in _SECRET_ANSWERS else nullcontext():
+            answer: dict[str, Any] = getattr(shared, xform_name(operation))(**params)
     except botocore.exceptions.ClientError as error:
         raise classify(name, error.response) from None
     except botocore.exceptions.ParamValidationError as error:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
+from pydantic import SecretStr, model_validator
 
-from ecs_block.plan.problems import invalid_task
 from ecs_block.plan.secret import Secret, SecretReference, plain
+from ecs_block.plan.strict import Strict
 
 if TYPE_CHECKING:
     import boto3
 
 
-class AwsCredentials(BaseModel):
+class AwsCredentials(Strict):
     """Who talks to AWS, and where. With nothing set, boto3's own chain decides, untouched.
 
     Keys may be given as text (hidden at once) or by reference: `{"$secret": "env:NAME"}` or `{"$secret": "file:PATH"}`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True)
+    error_prefix: ClassVar[str] = "aws_credentials."
 
     aws_access_key_id: Secret | None = None
     """Access key id; needs the secret access key."""
@@ -40,14 +40,6 @@ class AwsCredentials(BaseModel):
     """External id that the role's trust policy asks for; needs `assume_role_arn`."""
     botocore_config: dict[str, Any] = {}
     """Arguments for botocore's `Config`, merged over ours (retries `standard`, timeouts 10 s and 30 s)."""
-
-    if not TYPE_CHECKING:  # a type checker sees the fields as arguments
-
-        def __init__(self, /, **fields: Any) -> None:
-            try:
-                super().__init__(**fields)
-            except ValidationError as error:
-                raise invalid_task(error, type(self), "aws_credentials.") from None
 
     @model_validator(mode="after")
     def _belongs_together(self) -> AwsCredentials:

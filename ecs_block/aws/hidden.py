@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ecs_block.errors import InvalidTask
 from ecs_block.plan.redact import Redactor
-from ecs_block.plan.secret import SecretReference
+from ecs_block.plan.secret import MASK, SecretReference
 
 
 def read_reference(reference: SecretReference) -> str:
@@ -50,12 +54,27 @@ def redactor() -> Redactor:
     return _redactor
 
 
+# Answers of STS hold keys that botocore uses by itself: nobody tells us of them.
+_STS_ANSWER = re.compile(r"((?:SecretAccessKey|SessionToken)\W{1,8})[A-Za-z0-9/+=]{16,}")
+_muted = threading.local()
+
+
+@contextmanager
+def muted() -> Iterator[None]:
+    """Keep boto3's parts silent in this thread: the answer that they would log is a secret that we do not know yet."""
+    _muted.on = True
+    try:
+        yield
+    finally:
+        _muted.on = False
+
+
 class _HideSecrets(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        if not _hidden_values:
-            return True
+        if getattr(_muted, "on", False):
+            return False
         message = record.getMessage()
-        masked = _redactor.text(message)
+        masked = _STS_ANSWER.sub(rf"\1{MASK}", _redactor.text(message))
         if masked != message:
             record.msg, record.args = masked, ()
         return True

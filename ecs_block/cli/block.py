@@ -10,7 +10,7 @@ import click
 
 from ecs_block.cli.fields import task_of, task_options
 from ecs_block.cli.output import Console, speaks
-from ecs_block.errors import BlockExists
+from ecs_block.errors import BlockError
 
 if TYPE_CHECKING:
     from ecs_block.task import ECSTask
@@ -120,7 +120,9 @@ class _NameFirst(click.Command):
 
     def _split(self, ctx: click.Context, args: list[str]) -> tuple[list[str], list[str]]:
         """Part the options at the front from the words that follow."""
-        _, words, _ = self.make_parser(ctx).parse_args(list(args))
+        found = self.make_parser(ctx).parse_args(list(args))[0]
+        name, rest = found["name_to_save"], found["words"]  # click has marks of its own for what is not there
+        words = [*([name] if isinstance(name, str) else ()), *(rest if isinstance(rest, tuple | list) else ())]
         options = args[: len(args) - len(words)]
         return (options[:-1] if options[-1:] == ["--"] else options), words
 
@@ -137,10 +139,16 @@ def save(console: Console, name_to_save: str, *, overwrite: bool, include_secret
     """Save a task under NAME. It takes the options of `run`; only what is given is saved."""
     try:
         path = task_of(given).save(name_to_save, overwrite, include_secrets=include_secrets)
-    except BlockExists as error:
-        raise BlockExists(str(error).replace("Pass overwrite=True", "Use --overwrite")) from None
+    except BlockError as error:
+        raise type(error)(_in_options(str(error))) from None
     console.step(f"block {name_to_save} saved to {path}")
     return 0
+
+
+def _in_options(text: str) -> str:
+    """Say what to do as it is done here: with an option, not with an argument of Python."""
+    text = text.replace("Pass overwrite=True", "Give --overwrite")
+    return text.replace("pass include_secrets=True", "give --include-secrets")
 
 
 @block.command(epilog=_RM_EXAMPLES)

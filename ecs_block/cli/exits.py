@@ -23,7 +23,7 @@ TERMINATED = 143  # 128 + SIGTERM
 
 # The container runtime's words, which ECS hands on as the reason.
 _UNSTARTABLE = re.compile(
-    r'exec: "(?P<program>.*?)": (stat .*?: )?'
+    r'exec: \\?"(?P<program>.*?)\\?": (stat .*?: )?'
     r"(?P<cause>no such file or directory|executable file not found in \$PATH|permission denied|is a directory)"
 )
 

@@ -47,13 +47,14 @@ class Duration(click.ParamType[int]):
 
     name = "duration"
     _FORM = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.IGNORECASE)
+    _SECONDS = (86400, 3600, 60, 1)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read the text."""
         match = self._FORM.fullmatch(str(value).strip())
-        parts = [int(part or 0) for part in match.groups()] if match else [0]
-        seconds = sum(part * unit for part, unit in zip(parts, (86400, 3600, 60, 1), strict=False))
-        if seconds <= 0:
+        parts = match.groups("0") if match else ()
+        seconds = sum(int(part) * unit for part, unit in zip(parts, self._SECONDS, strict=False))
+        if seconds == 0:
             self.fail(f"{value!r} is not a duration; write 90s, 30m or 1h30m.", param, ctx)
         return seconds
 
@@ -133,6 +134,7 @@ def task_of(given: Mapping[str, Any]) -> ECSTask:
     _add_patches(fields, given["patches"])
     if given["no_logs"]:
         fields |= {"stream_output": False, "configure_cloudwatch_logs": False}
+        fields.pop("cloudwatch_logs_options", None)
     if given["words"]:
         fields["command"] = list(given["words"])
     return ECSTask(**fields)
@@ -141,6 +143,11 @@ def task_of(given: Mapping[str, Any]) -> ECSTask:
 def describes_a_task(given: Mapping[str, Any]) -> bool:
     """Tell whether anything says what to run. An empty task would start Python and end at once."""
     return any(given[name] for name in ("words", "file", "block", "settings", "image"))
+
+
+def has_execution_role(task: ECSTask) -> bool:
+    """Tell whether the task itself names the role with which its output can be written."""
+    return bool(task.execution_role_arn or (task.task_definition or {}).get("executionRoleArn"))
 
 
 def credentials_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,7 +198,9 @@ def _set(fields: dict[str, Any], setting: str) -> None:
     path, equals, text = setting.partition("=")
     if not equals or not path:
         raise InvalidTask(f"--set needs FIELD=VALUE, such as --set image=python:3.12, but was given {path!r}.")
-    name, *inner = path.split(".", 1 if path.startswith(tuple(f"{name}." for name in _TEXT_MAPS)) else -1)
+    name, *inner = path.split(".")
+    if name in _TEXT_MAPS and inner:
+        inner = [".".join(inner)]
     value = _value(name, inner, text)
     fields[name] = _put(fields.get(name), inner, value, name) if inner else value
 

@@ -14,6 +14,7 @@ import click
 
 from ecs_block.arn import short_name
 from ecs_block.cli import exits
+from ecs_block.cli.fields import has_execution_role
 from ecs_block.cli.output import Console, speaks
 from ecs_block.errors import EcsBlockError
 
@@ -90,10 +91,8 @@ def _started(**settings: Any) -> Iterator[LocalCloud]:
     cloud = LocalCloud(**settings)
     try:
         cloud.start()
-    except ImportError as error:
-        raise LocalMissing(
-            f"The local cloud needs more packages ({error.name}): pip install 'ecs-block[local]'"
-        ) from None
+    except ImportError:
+        raise LocalMissing("The local cloud needs more packages: pip install 'ecs-block[local]'") from None
     with cloud:
         yield cloud
 
@@ -110,7 +109,7 @@ def _forget_aws_settings() -> None:
 
 def _changes(task: ECSTask, cloud: LocalCloud) -> dict[str, Any]:
     changes: dict[str, Any] = {"aws_credentials": cloud.credentials}
-    if not (task.execution_role_arn or (task.task_definition or {}).get("executionRoleArn")):
+    if not has_execution_role(task):
         changes["execution_role_arn"] = f"arn:aws:iam::{cloud.account_id}:role/ecsTaskExecutionRole"
     if task.cluster is not None:
         changes["cluster"] = short_name(task.cluster)

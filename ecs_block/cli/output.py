@@ -33,9 +33,15 @@ if TYPE_CHECKING:
 Tone = Literal["step", "warning", "error"]
 
 _STYLES: dict[Tone, dict[str, Any]] = {"step": {"dim": True}, "warning": {"fg": "yellow"}, "error": {"fg": "red"}}
-_IDENTIFIER = re.compile(
-    r"[^\s:]\S*?::(arn:[^\s:]+:ecs:[^\s:]*:\d*:task/[\w/-]+)|(arn:[^\s:]+:ecs:[^\s:]*:\d*:task/[\w/-]+)"
-)
+_TASK_ARN = r"(arn:[^\s:]+:ecs:[^\s:]*:\d*:task/[\w/-]+)"
+_IDENTIFIER = re.compile(rf"(?:[^\s:]\S*?::)?{_TASK_ARN}")
+# The library speaks of fields; whoever has typed no field knows the option.
+_OPTIONS = {
+    "aws_credentials.region_name": "--region",
+    "aws_credentials.profile_name": "--profile",
+    "task_run_timeout_seconds": "--timeout",
+}
+_FIELD = re.compile("|".join(map(re.escape, _OPTIONS)))
 
 
 class Console:
@@ -78,7 +84,7 @@ class Console:
         self._say(text, "error", "error: ")
 
     def _say(self, text: str, tone: Tone, label: str = "") -> None:
-        for line in self._named(text).splitlines():
+        for line in self._named(_FIELD.sub(lambda field: _OPTIONS[field[0]], text)).splitlines():
             self._streams.write(STDERR, self._line(f"ecs-block: {label}{line}", tone) + "\n")
 
     def _line(self, text: str, tone: Tone) -> str:
@@ -88,12 +94,7 @@ class Console:
 
     def _named(self, text: str) -> str:
         """Name a task by its ARN, which `stop` and `wait` take; by its id where nobody else can reach it."""
-
-        def name(found: re.Match[str]) -> str:
-            arn = found[1] or found[2]
-            return short_name(arn) if self.local else arn
-
-        return _IDENTIFIER.sub(name, text)
+        return _IDENTIFIER.sub(lambda found: short_name(found[1]) if self.local else found[1], text)
 
     def close(self, *, interrupted: bool = False) -> None:
         """Wait until all is written."""

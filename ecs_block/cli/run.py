@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ecs_block.cli.fields import describes_a_task, task_of, task_options
+from ecs_block.cli.fields import describes_a_task, has_execution_role, task_of, task_options
 from ecs_block.cli.output import Console, gives_result, speaks
 from ecs_block.errors import InvalidTask
 
@@ -116,11 +116,6 @@ def with_output(console: Console, task: ECSTask, act: Callable[[ECSTask], T]) ->
             raise
     _warn_of_silence(console)
     return act(task)
-
-
-def has_execution_role(task: ECSTask) -> bool:
-    """Tell whether the task itself names the role with which its output can be written."""
-    return bool(task.execution_role_arn or (task.task_definition or {}).get("executionRoleArn"))
 
 
 def _warn_of_silence(console: Console) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import io
 import os
 import queue
+import select
 import sys
 import threading
 
@@ -58,8 +59,12 @@ class Streams:
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:  # somebody who shares the pipe or terminal has made it so
+            select.select((), (descriptor,), ())
 
 
 class TextStream(io.TextIOBase):

@@ -67,6 +67,8 @@ def code_of(words: Sequence[str]) -> int:
         return _usage(error)
     except click.Abort:
         return exits.INTERRUPTED
+    except Exception as error:
+        return _unexpected(error, debug="--debug" in words)
     return code if isinstance(code, int) else 0
 
 
@@ -76,3 +78,13 @@ def _usage(error: click.ClickException) -> int:
     if ctx is not None:
         click.echo(f"Try '{ctx.command_path} --help'.", err=True)
     return exits.USAGE
+
+
+def _unexpected(error: Exception, *, debug: bool) -> int:
+    from ecs_block.cli.output import Console
+
+    console = Console(debug=debug)
+    try:
+        return console.fail(error)
+    finally:
+        console.close()

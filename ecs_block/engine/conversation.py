@@ -12,7 +12,9 @@ from ecs_block.errors import AwsError, Kind
 
 logger = logging.getLogger("ecs_block")
 
-PATIENCE = 30.0  # seconds for which a question that a run cannot go on without is asked again
+# Seconds for which a question that a run cannot go on without is asked again. A throttle passes; an endpoint that cannot
+# be reached before anything was started may well be the wrong one, and is better told soon.
+PATIENCE = {Kind.THROTTLED: 60.0, Kind.TRANSIENT: 10.0}
 
 
 class Caller(Protocol):
@@ -40,16 +42,19 @@ class Conversation:
         """Send one request, once. Raises AwsError."""
         return await self.aws.call(service, operation, **params)
 
-    async def ask(self, service: str, operation: str, *, patience: float = PATIENCE, **params: Any) -> dict[str, Any]:
-        """Send a request that may be sent again, and do so for `patience` seconds while AWS cannot answer."""
-        deadline = self.clock.now() + patience
+    async def ask(
+        self, service: str, operation: str, *, patience: float | None = None, **params: Any
+    ) -> dict[str, Any]:
+        """Send a request that may be sent again, and do so while AWS cannot answer: for `patience` seconds, if given."""
+        asked_at = self.clock.now()
         attempt = 0
         while True:
             try:
                 return await self.call(service, operation, **params)
             except AwsError as error:
                 pause = backoff(attempt, self.clock, first=0.5, most=10.0)
-                if error.kind not in (Kind.THROTTLED, Kind.TRANSIENT) or self.clock.now() + pause > deadline:
+                until = asked_at + (PATIENCE.get(error.kind, 0.0) if patience is None else patience)
+                if error.kind not in PATIENCE or self.clock.now() + pause > until:
                     raise
                 logger.debug("%s Asking again in %.1f s.", error, pause)
                 await self.clock.sleep(pause)

@@ -29,13 +29,14 @@ logger = logging.getLogger("ecs_block")
 
 CALLS_PER_SECOND = 10.0
 BURST = 10.0
+CALLS_A_READ = 2.5  # a page, the page that says it was the last one, and some room
 PAGES_A_TURN = 20  # then another stream has its turn, and the watcher hears of the time that passed
-HOLD = 2.0  # seconds for which a line waits for one that belongs before it
+HOLD = 3.0  # seconds for which a line waits for one that belongs before it
 QUIET = 6.0  # seconds without anything new that end the drain
 LONGEST_DRAIN = 30.0  # seconds after which a stream that still brings new lines is given up
 SWEEP_EVERY = 30.0  # seconds; a window of few lines is swept with every read, which costs no more than the token
 FEW_LINES = 1000
-SOONEST, LATEST = 1.0, 5.0  # seconds between two reads of a stream
+SOONEST, LATEST = 0.5, 5.0  # seconds between two reads of a stream
 HINT_AFTER = 60.0  # seconds without a stream after which a hint is given
 TAIL = 20  # lines kept for the error of a failed task
 
@@ -61,6 +62,7 @@ class Stream:
         self.window: int | None = None  # where the sweep in progress began; None: along the token
         self.swept_at = -math.inf
         self.swept_lines = 0
+        self.swept_again: list[LogEvent] = []  # what the sweep found beside lines that still wait to be shown
         self.pause = SOONEST
         self.failures = 0
         self.lost: str | None = None
@@ -151,13 +153,12 @@ class LogReader:
             stream.window, stream.token, stream.swept_lines = stream.follower.begin_sweep(), None, 0
         for _ in range(PAGES_A_TURN):
             try:
-                new, at_end = await self._page(stream)
+                at_end, new = await self._page(stream)
             except AwsError as error:
                 self._failed(stream, error)
                 return
-            stream.failures = 0
             now = self._clock.now()
-            stream.settling.add(new, now)
+            stream.failures = 0
             if new:
                 stream.last_new = now
                 stream.pause = SOONEST
@@ -166,7 +167,8 @@ class LogReader:
                 return
         stream.due = now  # there is more: after the others
 
-    async def _page(self, stream: Stream) -> tuple[list[LogEvent], bool]:
+    async def _page(self, stream: Stream) -> tuple[bool, bool]:
+        """Read one page; returns whether it was the last, and whether it held anything new."""
         await self._wait_for_quota()
         position: dict[str, Any] = {"startFromHead": True}
         if stream.window is not None:
@@ -184,14 +186,26 @@ class LogReader:
             **position,
         )
         events = [LogEvent.from_api(event) for event in answer.get("events") or []]
-        stream.swept_lines += len(events) if stream.window is not None else 0
-        follower = stream.follower
-        new = follower.along_token(events) if stream.window is None else follower.sweep(events)
+        new = self._taken(stream, events)
         token = answer.get("nextForwardToken")
         # Pages may be empty before the end; only a token that repeats is the end (API reference, GetLogEvents).
         at_end = token is None or token == stream.token
         stream.token = token or stream.token
-        return new, at_end
+        return at_end, bool(new)
+
+    def _taken(self, stream: Stream, events: Sequence[LogEvent]) -> list[LogEvent]:
+        now = self._clock.now()
+        if stream.window is None:
+            new = stream.follower.along_token(events)
+            stream.settling.add(new, now)
+            return new
+        stream.swept_lines += len(events)
+        oldest = stream.settling.oldest
+        if oldest is not None:
+            stream.swept_again += [event for event in events if event.timestamp >= oldest]
+        new = stream.follower.sweep(events)
+        stream.settling.add(new, now)
+        return new
 
     async def _wait_for_quota(self) -> None:
         while True:
@@ -206,10 +220,12 @@ class LogReader:
     def _reached_end(self, stream: Stream, now: float) -> None:
         if stream.window is not None:
             stream.follower.end_sweep()
+            stream.settling.reorder(stream.swept_again)
+            stream.swept_again = []
             stream.window, stream.swept_at = None, now
         if stream.stopped_at is None:
             stream.pause = min(LATEST, stream.pause * 1.5)
-            stream.due = now + max(stream.pause, len(self._streams) / CALLS_PER_SECOND * 1.25)
+            stream.due = now + max(stream.pause, len(self._streams) * CALLS_A_READ / CALLS_PER_SECOND)
         else:
             self._drain_on(stream, now)
 

@@ -328,9 +328,11 @@ def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
 
 
 def _named(value: Any) -> bool:
-    return (
-        isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) and "name" in item for item in value)
-    )
+    """Tell whether the items of a list can be told apart by name: AWS allows several ulimits of one."""
+    if not isinstance(value, list) or not value or not all(isinstance(item, Mapping) for item in value):
+        return False
+    names = [item.get("name") for item in value]
+    return None not in names and len(set(names)) == len(names)
 
 
 # --- limits ------------------------------------------------------------------------------------------------------------

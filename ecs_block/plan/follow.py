@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 OVERLAP = 120_000  # milliseconds that an event may be later than a younger one and still be found
@@ -92,11 +92,30 @@ class Settling:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def oldest(self) -> int | None:
+        """The timestamp of the oldest line that waits."""
+        return self._waiting[0][0] if self._waiting else None
+
     def add(self, events: Iterable[LogEvent], now: float) -> None:
         """Put new events in; events of one millisecond keep the order in which they came."""
         for event in events:
             self._number += 1
             heapq.heappush(self._waiting, (event.timestamp, self._number, now, event))
+
+    def reorder(self, window: Sequence[LogEvent]) -> None:
+        """Learn from a whole window how the lines of one millisecond stand: a late one may belong between two others."""
+        places: dict[LogEvent, list[int]] = defaultdict(list)
+        for event in window:
+            self._number += 1
+            places[event].append(self._number)
+        reordered = []
+        # From the end: of identical lines, those that wait are the last ones.
+        for timestamp, number, read_at, event in sorted(self._waiting, reverse=True):
+            known = places.get(event)
+            reordered.append((timestamp, known.pop() if known else number, read_at, event))
+        heapq.heapify(reordered)
+        self._waiting = reordered
 
     def ready(self, now: float, *, everything: bool = False) -> list[LogEvent]:
         """Take out, oldest first, what has waited long enough (or all of it)."""
