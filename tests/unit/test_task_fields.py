@@ -301,7 +301,7 @@ ODD = {
     ),
     "a variable of ECS": ({"env": {"ECS_CONTAINER_METADATA_URI_V4": "x"}}, "env.ECS_CONTAINER_METADATA_URI_V4 is set by ECS"),
     "the role of the task": ({"env": {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "x"}}, "cuts the task off from its role"),
-    "nearly too much": ({"env": {"A": "v" * 7500}}, "command and env fill 92%"),
+    "nearly too much": ({"env": {"A": "v" * 7500}}, "command and env fill 93%"),
     "larger than Fargate is known": ({"cpu": 65536, "memory": 499712}, "larger than any size of Fargate"),
 }
 
