@@ -2,36 +2,42 @@
 
 >>> from ecs_block import ECSTask
 >>> result = ECSTask(command=["echo", "hello"]).run()  # doctest: +SKIP
+
+A name is imported when it is first used: the command line shows its help without pydantic.
 """
 
-from ecs_block.arn import get_container, parse_task_identifier
-from ecs_block.aws import AwsCredentials
-from ecs_block.block import Block
-from ecs_block.errors import (
-    AccessDenied,
-    AwsError,
-    BlockError,
-    BlockExists,
-    BlockInvalid,
-    BlockNotFound,
-    ClusterNotFound,
-    EcsBlockError,
-    InfrastructureNotAvailable,
-    InfrastructureNotFound,
-    InvalidTask,
-    NoCredentials,
-    OutcomeUnknown,
-    PatchError,
-    TaskDefinitionNotFound,
-    TaskFailed,
-    TaskLaunchFailed,
-    TaskRunTimeout,
-    TaskStartFailed,
-    TaskStartTimeout,
-)
-from ecs_block.plan.patch import JsonPatch
-from ecs_block.plan.result import ECSTaskResult
-from ecs_block.task import ECSTask
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecs_block.arn import get_container, parse_task_identifier
+    from ecs_block.aws import AwsCredentials
+    from ecs_block.block import Block
+    from ecs_block.errors import (
+        AccessDenied,
+        AwsError,
+        BlockError,
+        BlockExists,
+        BlockInvalid,
+        BlockNotFound,
+        ClusterNotFound,
+        EcsBlockError,
+        InfrastructureNotAvailable,
+        InfrastructureNotFound,
+        InvalidTask,
+        NoCredentials,
+        OutcomeUnknown,
+        PatchError,
+        TaskDefinitionNotFound,
+        TaskFailed,
+        TaskLaunchFailed,
+        TaskRunTimeout,
+        TaskStartFailed,
+        TaskStartTimeout,
+    )
+    from ecs_block.plan.patch import JsonPatch
+    from ecs_block.plan.result import ECSTaskResult
+    from ecs_block.task import ECSTask
 
 __version__ = "0.1.0"
 
@@ -65,6 +71,25 @@ __all__ = [
     "parse_task_identifier",
 ]
 
-for _name in __all__:
-    globals()[_name].__module__ = "ecs_block"  # a repr shows the path that users import
-del _name
+_HOMES = {
+    "AwsCredentials": "aws",
+    "Block": "block",
+    "ECSTask": "task",
+    "ECSTaskResult": "plan.result",
+    "JsonPatch": "plan.patch",
+    "get_container": "arn",
+    "parse_task_identifier": "arn",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    value.__module__ = __name__  # a repr shows the path that users import
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import yaml
 
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_DEEPEST = 100  # levels; a task definition has about ten
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
@@ -90,10 +91,7 @@ def _yaml(text: str, path: Path) -> Any:
     import yaml
 
     try:
-        # Aliases can make a small file unfold into gigabytes, and no block needs them.
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise _invalid(path, _at(event), "YAML aliases (*name) are not accepted; write the value out")
+        _check_events(text, path)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
             _check_nodes(node, path)
@@ -104,6 +102,19 @@ def _yaml(text: str, path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise _invalid(path, ":1", f"this is not a block: {reason}") from None
+
+
+def _check_events(text: str, path: Path) -> None:
+    """Refuse what would make a small file costly: aliases, which unfold into gigabytes, and depth, which takes hours."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise _invalid(path, _at(event), "YAML aliases (*name) are not accepted; write the value out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise _invalid(path, _at(event), "this is not a block: it is nested too deeply")
 
 
 def _check_nodes(node: yaml.Node, path: Path) -> None:

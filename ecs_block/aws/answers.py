@@ -74,7 +74,19 @@ def refused_parameters(operation: str, error: Exception) -> AwsError:
     return AwsError(f"{operation} was not sent: botocore refuses its parameters. {said}", operation=operation)
 
 
-def classify(operation: str, response: Mapping[str, Any]) -> AwsError:
+# What a request is about, in the order in which it is told.
+_SUBJECTS = {
+    "cluster": "cluster",
+    "taskDefinition": "task definition",
+    "family": "family",
+    "task": "task",
+    "logStreamName": "log stream",
+    "Name": "parameter",
+    "SecretId": "secret",
+}
+
+
+def classify(operation: str, response: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> AwsError:
     """Make the error of an answer in which AWS refuses a call. Told apart by code, and by text only where AWS has no code."""
     problem = response.get("Error", {})
     code = str(problem.get("Code", "Unknown"))
@@ -87,7 +99,8 @@ def classify(operation: str, response: Mapping[str, Any]) -> AwsError:
         "aws_message": said,
         "resource_ids": tuple(response.get("resourceIds") or ()),
     }
-    told = f"{operation} failed: {said or 'no reason was given'} ({code}"
+    subject = ", ".join(f"{word} {params[key]}" for key, word in _SUBJECTS.items() if params and params.get(key))
+    told = f"{operation} failed{f' ({subject})' if subject else ''}: {said or 'no reason was given'} ({code}"
     told += f", request {details['request_id']})." if details["request_id"] else ")."
     if code in _DENIED or "not authorized to perform" in said:
         return _denied(told, details)

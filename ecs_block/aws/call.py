@@ -104,7 +104,7 @@ def _invoke(
         with muted() if operation in _SECRET_ANSWERS else nullcontext():
             answer: dict[str, Any] = getattr(shared, xform_name(operation))(**params)
     except botocore.exceptions.ClientError as error:
-        raise classify(name, error.response) from None
+        raise classify(name, error.response, params) from None
     except botocore.exceptions.ParamValidationError as error:
         raise refused_parameters(name, error) from None
     except Exception as error:

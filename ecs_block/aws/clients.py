@@ -59,7 +59,7 @@ def _new_client(credentials: AwsCredentials, service: str, region: str | None) -
     try:
         made = session.client(
             service,
-            region_name=region or credentials.region_name,
+            region_name=region or credentials.region_name or session.region_name or _region_of_other_tools(),
             endpoint_url=credentials.endpoint_url,
             config=botocore_config(credentials.botocore_config),
         )
@@ -145,4 +145,9 @@ def chain_region(profile_name: str | None) -> str | None:
             region: str | None = boto3.Session(profile_name=profile_name).region_name
         except botocore.exceptions.BotoCoreError:
             return None
-    return region
+    return region or _region_of_other_tools()
+
+
+def _region_of_other_tools() -> str | None:
+    """Read AWS_REGION, which AWS's other SDKs know and ECS and Lambda set; boto3 itself reads AWS_DEFAULT_REGION only."""
+    return os.environ.get("AWS_REGION")

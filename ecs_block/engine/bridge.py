@@ -150,7 +150,7 @@ def block_on(work: Callable[[], Coroutine[Any, Any, T]], control: Control) -> T:
 
 def _finish(portal: BlockingPortal, call: Call, control: Control) -> None:
     """After an interrupt: cancel, and wait for the tasks to be stopped; a second interrupt stops the waiting."""
-    portal.call(call.cancel)
+    portal.start_task_soon(call.cancel)  # without waiting: the loop may be held up by a slow hook
     try:
         call.wait()
     except (KeyboardInterrupt, Terminated):
@@ -159,8 +159,8 @@ def _finish(portal: BlockingPortal, call: Call, control: Control) -> None:
         for identifier in left:
             sys.stderr.write(
                 f"Detached from {identifier}, which may not have stopped yet.\n"
-                f"  follow it:  ecs-block logs --follow {identifier}\n"
-                f"  stop it:    ecs-block stop {identifier}\n"
+                f"  wait for it:  ecs-block wait {identifier}\n"
+                f"  stop it:      ecs-block stop {identifier}\n"
             )
 
 

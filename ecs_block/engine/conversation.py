@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ecs_block.engine import pace
 from ecs_block.engine.clock import Clock, backoff
 from ecs_block.errors import AwsError, Kind
 
@@ -39,8 +40,15 @@ class Conversation:
     clock: Clock
 
     async def call(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
-        """Send one request, once. Raises AwsError."""
-        return await self.aws.call(service, operation, **params)
+        """Send one request, once, when AWS's limits allow it. Raises AwsError."""
+        about = self.aws.key, params.get("region") or self.aws.region, operation, params, self.clock
+        await pace.turn(*about)
+        try:
+            return await self.aws.call(service, operation, **params)
+        except AwsError as error:
+            if error.kind is Kind.THROTTLED:
+                pace.throttled(*about)
+            raise
 
     async def ask(
         self, service: str, operation: str, *, patience: float | None = None, **params: Any

@@ -4,8 +4,7 @@ A stream is read along its forward token, which is cheap and misses what becomes
 after the task has stopped, a window is read again from its start (a sweep), and what it holds more often than was shown is
 new (`ecs_block.plan.follow`). After the stop, sweeps go on until nothing new has come for a while.
 
-Quotas: GetLogEvents is allowed 25 times a second for a whole account and region, in some regions 10 times (CloudWatch Logs
-quotas); all streams of a region share what is allowed.
+What all streams together may ask of CloudWatch is kept by `pace`; here the reads of many streams are spread over it.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from typing import Any
 
 from anyio.lowlevel import RunVar
 
-from ecs_block.engine.clock import Clock, backoff
+from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
+from ecs_block.engine.pace import rate_of
 from ecs_block.engine.relay import Relay, Ticket
 from ecs_block.errors import AwsError, Kind
 from ecs_block.plan.follow import Follower, LogEvent, Settling
@@ -27,11 +27,6 @@ from ecs_block.plan.result import LogComplete
 
 logger = logging.getLogger("ecs_block")
 
-CALLS_PER_SECOND = 25.0
-SLOW_CALLS_PER_SECOND = 10.0
-SLOW_REGIONS = frozenset(
-    {"us-west-2", "eu-central-1", "eu-west-1", "ap-northeast-3", "ap-southeast-3", "ca-west-1", "il-central-1"}
-)
 CALLS_A_READ = 2.5  # a page, the page that says it was the last one, and some room
 PAGES_A_TURN = 20  # then another stream has its turn, and the watcher hears of the time that passed
 HOLD = 3.0  # seconds for which a line waits for one that belongs before it
@@ -96,27 +91,6 @@ class Stream:
                 logger.warning("The output of a task cannot be written any more; the run goes on. %s", error)
 
 
-class Quota:
-    """What one region still allows of GetLogEvents at this moment."""
-
-    def __init__(self, region: str | None, clock: Clock) -> None:
-        self.rate = SLOW_CALLS_PER_SECOND if region in SLOW_REGIONS else CALLS_PER_SECOND
-        self._clock = clock
-        self._allowance = self.rate
-        self._at = clock.now()
-
-    async def wait(self) -> None:
-        """Wait until one more call is allowed, and count it."""
-        while True:
-            now = self._clock.now()
-            self._allowance = min(self.rate, self._allowance + (now - self._at) * self.rate)
-            self._at = now
-            if self._allowance >= 0.999:  # a float that waited for the rest may lack a hair of it for ever
-                self._allowance -= 1
-                return
-            await self._clock.sleep((1 - self._allowance) / self.rate)
-
-
 class LogReader:
     """Reads the streams of all runs in turn."""
 
@@ -125,7 +99,6 @@ class LogReader:
         self._clock = conversation.clock
         self._streams: dict[int, Stream] = {}
         self._relay = Relay(self._turn, conversation.clock)
-        self._quotas: dict[str, Quota] = {}
 
     def open(self, group: str, name: str, region: str | None, sink: Sink) -> Stream:
         """Begin to follow a stream."""
@@ -192,7 +165,6 @@ class LogReader:
 
     async def _page(self, stream: Stream) -> tuple[bool, bool]:
         """Read one page; returns whether it was the last, and whether it held anything new."""
-        await self._quota(stream).wait()
         position: dict[str, Any] = {"startFromHead": True}
         if stream.window is not None:
             position["startTime"] = stream.window
@@ -230,10 +202,6 @@ class LogReader:
         stream.settling.add(new, now)
         return new
 
-    def _quota(self, stream: Stream) -> Quota:
-        region = stream.region or self._conversation.aws.region
-        return self._quotas.setdefault(region, Quota(region, self._clock))
-
     def _reached_end(self, stream: Stream, now: float) -> None:
         if stream.window is not None:
             stream.follower.end_sweep()
@@ -242,7 +210,8 @@ class LogReader:
             stream.window, stream.swept_at = None, now
         if stream.stopped_at is None:
             stream.pause = min(LATEST, stream.pause * 1.5)
-            stream.due = now + max(stream.pause, len(self._streams) * CALLS_A_READ / self._quota(stream).rate)
+            rate = rate_of("GetLogEvents", stream.region or self._conversation.aws.region)
+            stream.due = now + max(stream.pause, len(self._streams) * CALLS_A_READ / rate)
         else:
             self._drain_on(stream, now)
 

@@ -288,9 +288,10 @@ def _made(
 
 
 def _with_error(result: ECSTaskResult, error: EcsBlockError) -> ECSTaskResult:
+    with_error = result.model_copy(update={"error": error})
     if isinstance(error, OutcomeUnknown | TaskStartFailed | TaskStartTimeout | TaskRunTimeout):
-        error.result = result
-    return result.model_copy(update={"error": error})
+        error.result = with_error
+    return with_error
 
 
 def _start_failed(result: ECSTaskResult) -> TaskStartFailed:

@@ -106,6 +106,7 @@ async def prepare(run: Run, *, on_demand: bool = False) -> Ready:
     if linked is None or copied:
         registrable = definitions.registrable(plan.definition, output_only())
         plans.check_definition(registrable, input_shape("RegisterTaskDefinition"))
+        logger.debug("Task definition: %s", redactor().payload(registrable))
     request = await _request(run, plan, facts)
     fallback = None
     if plan.capacity.is_spot and fields.spot_fallback:

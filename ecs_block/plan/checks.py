@@ -107,6 +107,7 @@ def _of_plan(fields: TaskFields) -> list[str]:
                 fields, base, capacity=capacity, region=plans.REGION, default_image="python", reveal=_measured
             )
             found = definitions.problems(definition)
+            found += requests.tag_problems(definition.get("tags") or [], "task_definition.tags")
         else:
             capacity, definition, found = capacities.choose(fields), {}, []
         plan = plans.Sketch(definition, definitions.main_container_name(fields, fields.task_definition), capacity, None)

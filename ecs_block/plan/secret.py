@@ -21,7 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, m
 
 MASK = "**********"
 KINDS = ("env", "file", "ssm", "secretsmanager")
-_REFERENCE = re.compile(rf"({'|'.join(KINDS)}):(.+)", re.DOTALL)
+_REFERENCE = re.compile(rf"^({'|'.join(KINDS)}):[^\x00-\x1f]+$")  # read by pydantic's engine too, which searches
 _HINT = f'give a reference such as {{"$secret": "env:NAME"}} (kinds: {", ".join(KINDS)}) or the value itself'
 
 

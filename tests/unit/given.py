@@ -263,10 +263,14 @@ def prepared(base: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any
 
 
 references = st.builds(
-    lambda kind, name: {"$secret": f"{kind}:{name}"}, st.sampled_from(["env", "file", "ssm", "secretsmanager"]), full_words
+    lambda kind, name: {"$secret": f"{kind}:{name}"},
+    st.sampled_from(["env", "file", "ssm", "secretsmanager"]),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=12),
 )
 patches = st.lists(
-    st.fixed_dictionaries({"op": st.just("add"), "path": names.map(lambda name: f"/{name}"), "value": st.text(max_size=5)}),
+    st.fixed_dictionaries(
+        {"op": st.just("add"), "path": names.map(lambda name: f"/{name}"), "value": st.text(max_size=5)}
+    ),
     max_size=3,
 )
 block_fields = members(

@@ -73,7 +73,9 @@ def test_a_masked_secret_is_refused_with_a_hint(tmp_path: Path) -> None:
     text = json.dumps(PREFECT, indent=1)
     path.write_text(text)
     line = text[: text.index("aws_secret_access_key")].count("\n") + 1
-    with pytest.raises(BlockInvalid, match=rf'prefect\.json:{line}: .*aws_credentials\.aws_secret_access_key is masked') as error:
+    with pytest.raises(
+        BlockInvalid, match=rf"prefect\.json:{line}: .*aws_credentials\.aws_secret_access_key is masked"
+    ) as error:
         ECSTask.load_from(path)
     assert '{"$secret": "env:AWS_SECRET_ACCESS_KEY"}' in str(error.value)
     assert path.read_text() == text
@@ -159,7 +161,7 @@ def test_refused(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
 def test_it_is_saved_in_our_own_shape(tmp_path: Path) -> None:
     """Loaded and saved, it is a block file of ours, and loads as the same block."""
     task = load(tmp_path)
-    content = json.loads(task.save("moved").read_text())
+    content = json.loads(task.save("moved", include_secrets=True).read_text())
     assert (content["type"], content["format_version"]) == ("ecs-task", 1)
     assert "block_type_slug" not in content
     assert ECSTask.load("moved") == task

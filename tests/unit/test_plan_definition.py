@@ -256,7 +256,9 @@ def test_roles_override_the_definition() -> None:
 
 def test_roles_and_sizes_of_a_linked_run_leave_the_definition_alone() -> None:
     """With a linked definition roles, cpu and memory travel in the request and need no copy."""
-    made = prepared(LINKED, task_definition_arn="linked", task_role_arn="r", execution_role_arn=ROLE, cpu=512, memory=1024)
+    made = prepared(
+        LINKED, task_definition_arn="linked", task_role_arn="r", execution_role_arn=ROLE, cpu=512, memory=1024
+    )
     assert definitions.same(made, LINKED, output_only())
 
 
@@ -282,7 +284,10 @@ def test_fargate_shapes_the_definition(fields: dict[str, Any], size: tuple[str, 
 
 def test_fargate_joins_other_compatibilities() -> None:
     """FARGATE is added to what the definition requires, once."""
-    assert prepared(task_definition={"requiresCompatibilities": ["EC2"]})["requiresCompatibilities"] == ["EC2", "FARGATE"]
+    assert prepared(task_definition={"requiresCompatibilities": ["EC2"]})["requiresCompatibilities"] == [
+        "EC2",
+        "FARGATE",
+    ]
     assert prepared(task_definition={"requiresCompatibilities": ["FARGATE"]})["requiresCompatibilities"] == ["FARGATE"]
 
 
@@ -351,7 +356,7 @@ def test_an_awslogs_driver_stays_where_its_owner_wants_it() -> None:
 
 def test_a_linked_definition_without_a_role_cannot_log() -> None:
     """Logging with a linked definition that has no execution role is an InvalidTask that says how to mend it."""
-    with pytest.raises(InvalidTask, match="execution_role_arn is needed.*linked has none"):
+    with pytest.raises(InvalidTask, match=r"execution_role_arn is needed.*linked has none"):
         prepared(LINKED, task_definition_arn="linked", stream_output=True)
     made = prepared(LINKED, task_definition_arn="linked", stream_output=True, execution_role_arn=ROLE)
     assert made["containerDefinitions"][0]["logConfiguration"]["logDriver"] == "awslogs"
@@ -379,14 +384,20 @@ def test_a_family_becomes_valid_or_is_refused(name: str) -> None:
     """Any name becomes one that AWS accepts, or is refused when nothing of it is left."""
     try:
         made = definitions.family_name(name)
-    except InvalidTask as error:
-        assert repr(name) in str(error)
+    except InvalidTask:
+        assert not any("a" <= letter <= "z" or letter in "0123456789_-" for letter in name.lower().strip("-"))
     else:
         assert 0 < len(made) <= 255
         assert set(made) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 
 
-FAMILIES = {"My Fam": "My-Fam", "naïve job": "naive-job", "a" * 300: "a" * 255, "team--job_": "team--job_", "-x-": "-x-"}
+FAMILIES = {
+    "My Fam": "My-Fam",
+    "naïve job": "naive-job",
+    "a" * 300: "a" * 255,
+    "team--job_": "team--job_",
+    "-x-": "-x-",
+}
 
 
 @pytest.mark.parametrize(("given_name", "made"), FAMILIES.items())

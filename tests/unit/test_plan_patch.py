@@ -26,7 +26,9 @@ DOCUMENT = {
     "tags": [{"key": "a", "value": "secret-in-the-document"}],
     "overrides": {"containerOverrides": [{"name": "main", "environment": []}]},
 }
-tokens = st.sampled_from(["cluster", "tags", "overrides", "containerOverrides", "0", "-", "-1", "²", "~", "~1", "", "9" * 5000])
+tokens = st.sampled_from(
+    ["cluster", "tags", "overrides", "containerOverrides", "0", "-", "-1", "²", "~", "~1", "", "9" * 5000]
+)
 paths = st.lists(tokens | st.text(max_size=4), max_size=4).map(lambda parts: "".join(f"/{part}" for part in parts))
 operations = st.fixed_dictionaries(
     {"op": st.sampled_from(["add", "remove", "replace", "move", "copy", "test"]), "path": paths},
@@ -49,15 +51,14 @@ def test_any_json_is_a_patch_or_a_patch_error(value: Any) -> None:
 def test_operations_apply_or_say_which_does_not(given_ones: list[dict[str, Any]]) -> None:
     """Operations give a document, or a PatchError with the index, and never show the document's values."""
     before = copy.deepcopy(DOCUMENT)
+    result, told = {}, "task_customizations[0]"
     try:
         result = JsonPatch(given_ones).apply(DOCUMENT)
     except PatchError as error:
-        assert str(error).startswith("task_customizations[")
-        assert "secret-in-the-document" not in str(error)
-        assert error.__cause__ is None
-    else:
-        assert isinstance(result, dict)
-        json.dumps(result)
+        told = str(error)
+    assert told.startswith("task_customizations[")
+    assert "secret-in-the-document" not in told
+    assert isinstance(json.loads(json.dumps(result)), dict)
     assert before == DOCUMENT
 
 
@@ -91,11 +92,17 @@ def test_malformed(value: Any, told: str) -> None:
 
 
 FAILING = [
-    ([{"op": "remove", "path": "/nope"}], r"\[0\] \(remove /nope\) does not apply: .* nothing at /nope; .* as far as /\."),
+    (
+        [{"op": "remove", "path": "/nope"}],
+        r"\[0\] \(remove /nope\) does not apply: .* nothing at /nope; .* as far as /\.",
+    ),
     ([{"op": "add", "path": "/tags/5", "value": 1}], r"\(add /tags/5\).* as far as /tags\."),
     ([{"op": "replace", "path": "/overrides/cpu/x", "value": 1}], r"as far as /overrides\."),
     ([{"op": "move", "path": "/a", "from": "/b/c"}], r"nothing at /b/c"),
-    ([{"op": "test", "path": "/cluster", "value": "other"}], r"\(test /cluster\) failed: the value there is another one"),
+    (
+        [{"op": "test", "path": "/cluster", "value": "other"}],
+        r"\(test /cluster\) failed: the value there is another one",
+    ),
     ([{"op": "add", "path": "/cluster/²", "value": 1}], r"as far as /cluster\."),
     ([{"op": "add", "path": "/tags/²", "value": 1}], r"as far as /tags\."),
     ([{"op": "remove", "path": "/tags/" + "9" * 5000}], r"as far as /tags\."),
@@ -129,8 +136,14 @@ OPERATIONS = [{"op": "add", "path": "/group", "value": "batch"}]
 
 @pytest.mark.parametrize(
     "given_one",
-    [OPERATIONS, tuple(OPERATIONS), json.dumps(OPERATIONS), json.dumps(OPERATIONS).encode(), JsonPatch(OPERATIONS)]
-    + [jsonpatch.JsonPatch(OPERATIONS)],
+    [
+        OPERATIONS,
+        tuple(OPERATIONS),
+        json.dumps(OPERATIONS),
+        json.dumps(OPERATIONS).encode(),
+        JsonPatch(OPERATIONS),
+        jsonpatch.JsonPatch(OPERATIONS),
+    ],
     ids=["list", "tuple", "text", "bytes", "JsonPatch", "the library's"],
 )
 def test_what_a_patch_is_made_of(given_one: Any) -> None:

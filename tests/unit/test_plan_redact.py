@@ -29,7 +29,7 @@ SPELLINGS = {
 
 
 @given(st.lists(secrets, min_size=1, max_size=3), around, around, st.sampled_from(list(SPELLINGS)))
-@example(["it's \"quoted\""], "", "", "repr of JSON")
+@example(['it\'s "quoted"'], "", "", "repr of JSON")
 @example(["back\\slash'"], '"', "", "repr of bytes")
 @example(['{"json": "looking"}'], "", "", "JSON of JSON")
 @example(["línea\nnueva"], "'", '"', "repr of JSON in bytes")
@@ -135,7 +135,10 @@ def test_a_payload_is_masked_by_its_names() -> None:
             "containerOverrides": [
                 {
                     "name": "main",
-                    "environment": [{"name": "DB_PASSWORD", "value": "x"}, {"name": "TOKENIZERS_PARALLELISM", "value": "1"}],
+                    "environment": [
+                        {"name": "DB_PASSWORD", "value": "x"},
+                        {"name": "TOKENIZERS_PARALLELISM", "value": "1"},
+                    ],
                     "secrets": [{"name": "API_KEY", "valueFrom": "arn:aws:ssm:parameter/key"}],
                 }
             ]

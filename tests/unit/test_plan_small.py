@@ -45,11 +45,22 @@ def test_the_nearest_pair_is_offered_and_large_enough(cpu: int, memory: int) -> 
         assert nearest == (cpu, memory)
 
 
-CPU = [("1024", 1024), ("1 vCPU", 1024), ("0.25vcpu", 256), (".5 vCPU", None), ("x", None), ("0.3 vCPU", None), ("0", None)]
+CPU = [
+    ("1024", 1024),
+    ("1 vCPU", 1024),
+    ("0.25vcpu", 256),
+    (".5 vCPU", None),
+    ("x", None),
+    ("0.3 vCPU", None),
+    ("0", None),
+]
 MEMORY = [("2048", 2048), ("2 GB", 2048), ("0.5GB", 512), ("512 MiB", 512), ("1 TB", None), ("-1", None), ("", None)]
 
 
-@pytest.mark.parametrize(("read", "text", "size"), [(fargate.cpu_units, *row) for row in CPU] + [(fargate.memory_mib, *row) for row in MEMORY])
+@pytest.mark.parametrize(
+    ("read", "text", "size"),
+    [(fargate.cpu_units, *row) for row in CPU] + [(fargate.memory_mib, *row) for row in MEMORY],
+)
 def test_sizes_as_people_write_them(read: Any, text: str, size: int | None) -> None:
     """Sizes are read as AWS writes them, or refused with an example."""
     if size is not None:
@@ -79,9 +90,18 @@ def test_references(reference: str) -> None:
     assert Holder.model_validate_json(holder.model_dump_json()) == holder
 
 
+@pytest.mark.parametrize("text", ["xenv:A", "env:", "env:a\nb", "vault:x"])
+def test_a_reference_made_by_itself_is_checked_too(text: str) -> None:
+    """A SecretReference of no known kind, or of more than one line, cannot be made at all."""
+    with pytest.raises(ValidationError):
+        SecretReference.model_validate({"$secret": text})
+
+
 REFUSED = [
     {"$secret": "vault:hunter2"},
     {"$secret": "env:"},
+    {"$secret": "xenv:hunter2"},
+    {"$secret": "file:hunter2\n"},
     {"$secret": 5},
     {"secret": "hunter2"},
     {"$secret": "env:X", "more": "hunter2"},
@@ -171,10 +191,10 @@ ADVICE = {
     "CannotPullContainerError: toomanyrequests: rate limit": "limits anonymous pulls",
     "CannotPullContainerError: manifest unknown": "check its name and tag",
     "exec /bin/x: exec format error": "another CPU architecture",
-    "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret from asm": "secret of the",
+    "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret": "secret of the",
     "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve ecr registry auth: "
-    "RequestError: send request failed caused by: Post https://api.ecr: dial tcp 10.0.0.1:443: i/o timeout": "no way to the service",
-    "ResourceInitializationError: unable to retrieve ecr registry auth: AccessDeniedException": "registry refuses the execution role",
+    "RequestError: send request failed: dial tcp 10.0.0.1:443: i/o timeout": "no way to the service",
+    "ResourceInitializationError: unable to retrieve ecr registry auth: AccessDenied": "registry refuses",
     "ResourceInitializationError: failed to validate logger args": "log driver cannot write",
     "ECS was unable to assume the role": "trust policy",
     "User is not authorized to perform: iam:PassRole": "iam:PassRole",
@@ -231,7 +251,7 @@ def test_a_failure_is_raised_with_its_last_lines() -> None:
         update={"log_tail": ("one", "two")}
     )
     assert not made
-    with pytest.raises(TaskFailed, match="failed with exit code 3. boom") as error:
+    with pytest.raises(TaskFailed, match=r"failed with exit code 3\. boom") as error:
         made.raise_for_status()
     assert str(error.value).endswith("    one\n    two")
     assert (error.value.result, error.value.identifier) == (made, made.identifier)

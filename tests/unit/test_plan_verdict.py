@@ -21,7 +21,12 @@ STOP_CODES = [
     "InfrastructureHealth",
 ]
 reasons = st.text(max_size=20) | st.sampled_from(
-    ["Your Spot Task was interrupted.", "Host EC2 (instance i-0) terminated.", "OutOfMemoryError", "Essential container in task exited"]
+    [
+        "Your Spot Task was interrupted.",
+        "Host EC2 (instance i-0) terminated.",
+        "OutOfMemoryError",
+        "Essential container in task exited",
+    ]
 )
 containers = st.fixed_dictionaries(
     {},
@@ -162,7 +167,9 @@ def test_a_sidecar_that_ended_the_task(task: dict[str, Any], essential: set[str]
 
 def test_added_containers_are_ignored() -> None:
     """A container that AWS adds decides nothing: the main one is found by its name, wherever it stands."""
-    task = task_of(EXITED, containers=[{"name": "aws-guardduty-agent-1a", "exitCode": 9}, {"name": "main", "exitCode": 0}])
+    task = task_of(
+        EXITED, containers=[{"name": "aws-guardduty-agent-1a", "exitCode": 9}, {"name": "main", "exitCode": 0}]
+    )
     assert judge(task, "main") == Verdict("succeeded", 0, "")
 
 
