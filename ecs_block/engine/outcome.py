@@ -77,6 +77,10 @@ async def outcome_of(task: Task) -> ECSTaskResult:
             run.control.settling(scope)
             await _stop_and_settle(task, watcher, watched, reader)
         raise
+    except Exception:  # a fault of our own must not leave a task behind
+        with anyio.CancelScope(shield=True):
+            await _unwatchable(task)
+        raise
     finally:
         watcher.remove(watched)
         if task.stream is not None:
@@ -106,7 +110,8 @@ async def _watch(
         try:
             await watcher.news(watched)
         except AwsError as error:
-            return await _unwatchable(task, error)
+            await _unwatchable(task)
+            return error
         if watched.status != status:
             _told(task, watched, status)
             status = watched.status
@@ -172,14 +177,14 @@ def _lost(task: Task) -> OutcomeUnknown:
     )
 
 
-async def _unwatchable(task: Task, error: AwsError) -> EcsBlockError:
+async def _unwatchable(task: Task) -> None:
     """Stop a task that nobody can watch: a task that is left alone is a task that is paid for."""
-    if task.run.stops_on_interrupt:
-        try:
-            await _stop(task, "it cannot be watched")
-        except AwsError as second:
-            task.run.teller.trouble(f"The task could not be stopped either: {second}", str(task.identifier))
-    return error
+    if not task.run.stops_on_interrupt:
+        return
+    try:
+        await _stop(task, "it cannot be watched")
+    except AwsError as error:
+        task.run.teller.trouble(f"The task could not be stopped either: {error}", str(task.identifier))
 
 
 async def _stop(task: Task, reason: str) -> None:

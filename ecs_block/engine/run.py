@@ -106,7 +106,7 @@ async def _launch(run: Run, ready: Ready, attempt: int, *, last_try: bool = Fals
     try:
         await launch(run.conversation, order, tasks, run.teller.delayed)
     except AwsError as error:
-        if "inactive" in error.aws_message.lower() and not last_try:
+        if "TaskDefinition is inactive" in error.aws_message and not last_try:
             raise _Inactive from None
         if "subnet" in error.aws_message.lower():
             network.forget(run.conversation, run.fields.vpc_id)

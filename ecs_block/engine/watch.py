@@ -25,6 +25,7 @@ logger = logging.getLogger("ecs_block")
 BATCH = 100  # API reference, DescribeTasks
 FIRST_LOOKS = (0.3, 0.5, 1.0, 1.5, 2.5, 4.0)  # seconds between the first looks at a task
 MISSING_PATIENCE = 60.0  # seconds for which AWS may not know a task that it has accepted
+REFUSAL_PATIENCE = 60.0  # seconds for which AWS may refuse to describe tasks (a permission that is just being changed)
 SAY_TROUBLE_EVERY = 60.0  # seconds
 
 STATUSES = (
@@ -110,6 +111,7 @@ class Watcher:
         self._relay = Relay(self._turn, conversation.clock)
         self._earliest = 0.0
         self._failures = 0
+        self._refused_since = math.inf
         self._trouble_said = -math.inf
 
     def add(self, task: Mapping[str, Any], interval: float) -> Watched:
@@ -166,7 +168,7 @@ class Watcher:
         except AwsError as error:
             self._not_seen(batch, error)
             return
-        self._failures = 0
+        self._failures, self._refused_since = 0, math.inf
         now = self._clock.now()
         seen = {str(task.get("taskArn")): task for task in answer.get("tasks") or []}
         for watched in batch:
@@ -184,7 +186,7 @@ class Watcher:
         return now - watched.missing_since >= MISSING_PATIENCE
 
     def _not_seen(self, batch: Iterable[Watched], error: AwsError) -> None:
-        """Go on after an error: reading must never fail a run, unless it can never work."""
+        """Go on after an error: reading must never fail a run, unless AWS refuses it for good."""
         now = self._clock.now()
         if error.kind is Kind.NOT_FOUND:  # the cluster is gone; its tasks are as good as missing
             for watched in batch:
@@ -192,7 +194,8 @@ class Watcher:
                 if self._missing(watched, now):
                     watched.ticket.call()
             return
-        if not error.temporary:
+        self._refused_since = min(now, self._refused_since) if not error.temporary else math.inf
+        if now - self._refused_since >= REFUSAL_PATIENCE:
             for watched in batch:
                 watched.error = error
                 watched.ticket.call()

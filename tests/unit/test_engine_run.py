@@ -539,6 +539,13 @@ def test_a_failed_deregistration_does_not_lose_the_result(caplog):
 # --- watching ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_permission_that_is_denied_for_a_moment_fails_nothing():
+    """As happens while somebody changes a policy."""
+    denied = AccessDenied("not authorized to perform ecs:DescribeTasks", kind=Kind.DENIED)
+    kept = run_once(prepare=lambda aws: aws.answer_next("DescribeTasks", *[denied] * 3))
+    assert kept["result"].outcome == "succeeded"
+
+
 @pytest.mark.parametrize("error", [throttled(), lost(), refused("ExpiredTokenException", "expired", Kind.CREDENTIALS)])
 def test_reading_errors_never_fail_a_run(error, backend):
     """Ten minutes of them, and the result is right afterwards."""
@@ -627,9 +634,10 @@ def test_a_task_that_ended_by_itself_before_the_stop_arrived_is_judged_by_its_en
 
 
 def test_a_task_that_cannot_be_watched_is_stopped():
-    """A denied DescribeTasks is told, and leaves no ghost."""
+    """A DescribeTasks that stays denied is told after a minute, and leaves no ghost."""
     denied = AccessDenied("not authorized to perform ecs:DescribeTasks", kind=Kind.DENIED)
-    kept = run_once(prepare=lambda aws: aws.answer_next("DescribeTasks", denied))
+    kept = run_once(prepare=lambda aws: (aws.lives.append(life_of(500)), aws.answer_next("DescribeTasks", *[denied] * 500)))
+    assert 60 <= kept["clock"].now() <= 120
     assert isinstance(kept["error"], AwsError)
     assert kept["aws"].calls["StopTask"] == 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -135,6 +135,25 @@ DIFFERENT = {
 def test_different(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """False, 0 and an empty text of the user's own count: they are not the same as nothing."""
     assert not definitions.same(*pair)
+
+
+TMPFS = {"containerPath": "/t", "size": 1}
+IN_ORDER = {
+    "command": lambda words: of(command=words),
+    "entryPoint": lambda words: of(entryPoint=words),
+    "healthCheck.command": lambda words: of(healthCheck={"command": words}),
+    "environmentFiles": lambda words: of(environmentFiles=[{"value": word, "type": "s3"} for word in words]),
+    "dnsServers": lambda words: of(dnsServers=words),
+    "dnsSearchDomains": lambda words: of(dnsSearchDomains=words),
+    "mountOptions": lambda words: of(linuxParameters={"tmpfs": [{**TMPFS, "mountOptions": words}]}),
+}
+
+
+@pytest.mark.parametrize("made_of", IN_ORDER.values(), ids=IN_ORDER)
+def test_lists_with_an_order(made_of: Callable[[list[str]], dict[str, Any]]) -> None:
+    """Where docker or the program goes by the order of a list, another order is another definition."""
+    assert not definitions.same(made_of(["a", "b"]), made_of(["b", "a"]))
+    assert definitions.same(made_of(["b", "a"]), made_of(["b", "a"]))
 
 
 SAME = {
