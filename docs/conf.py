@@ -1,8 +1,8 @@
 """How the site is built."""
 
 import sys
-from pathlib import Path
 from importlib.metadata import version as version_of
+from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "ecs_block"

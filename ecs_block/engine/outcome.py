@@ -103,7 +103,7 @@ async def _to_its_end(task: Task, watcher: Watcher, watched: Watched, reader: Lo
 async def _watch(
     task: Task, watcher: Watcher, watched: Watched, reader: LogReader, group: TaskGroup | None
 ) -> EcsBlockError | None:
-    watched.deadline = task.start_by
+    watcher.wake_at(watched, task.start_by)
     status = watched.status
     _told(task, watched, "")
     while watched.rank < STOPPED:
@@ -116,14 +116,14 @@ async def _watch(
             _told(task, watched, status)
             status = watched.status
         if watched.has_started or watched.rank >= STOPPED:
-            _started(task, watched, reader, group)
+            _started(task, watcher, watched, reader, group)
         if _is_lost(watched, task.run.conversation.clock.now()):
             return _lost(task)
         gone_on_too_long = task.run.conversation.clock.now() >= watched.deadline
         if gone_on_too_long and watched.rank < STOPPED:
             if task.timeout is not None:
                 return task.timeout  # it was stopped long ago, and still is not STOPPED
-            await _time_is_up(task, watched)
+            await _time_is_up(task, watcher, watched)
     return None
 
 
@@ -132,7 +132,7 @@ def _told(task: Task, watched: Watched, previous: str) -> None:
         task.run.teller.status(str(task.identifier), watched.status, previous or None)
 
 
-def _started(task: Task, watched: Watched, reader: LogReader, group: TaskGroup | None) -> None:
+def _started(task: Task, watcher: Watcher, watched: Watched, reader: LogReader, group: TaskGroup | None) -> None:
     """Do once what follows from the start: tell the caller, count the run's time, follow the output."""
     if task.on_start is not None:
         task.on_start()
@@ -140,7 +140,7 @@ def _started(task: Task, watched: Watched, reader: LogReader, group: TaskGroup |
     if task.start_by < math.inf and task.timeout is None:
         limit = task.run.fields.task_run_timeout_seconds
         task.start_by = math.inf
-        watched.deadline = task.run.conversation.clock.now() + limit if limit is not None else math.inf
+        watcher.wake_at(watched, task.run.conversation.clock.now() + limit if limit is not None else math.inf)
     if task.stream is None and task.log_options is not None and task.run.fields.stream_output:
         name = stream_name(task.log_options, task.main, watched.task)
         if name is not None and group is not None and _ran(watched, task.main):
@@ -193,7 +193,7 @@ async def _stop(task: Task, reason: str) -> None:
     await stop(task.run.conversation, task.identifier, f"ecs_block{named}: {reason}")
 
 
-async def _time_is_up(task: Task, watched: Watched) -> None:
+async def _time_is_up(task: Task, watcher: Watcher, watched: Watched) -> None:
     """Stop a task whose time is up; the watch then goes on until it is STOPPED."""
     fields, identifier = task.run.fields, str(task.identifier)
     if task.start_by < math.inf:
@@ -211,7 +211,7 @@ async def _time_is_up(task: Task, watched: Watched) -> None:
             identifier=identifier,
         )
     kind = "task_start_timeout_seconds" if isinstance(task.timeout, TaskStartTimeout) else "task_run_timeout_seconds"
-    watched.deadline = task.run.conversation.clock.now() + STOP_PATIENCE
+    watcher.wake_at(watched, task.run.conversation.clock.now() + STOP_PATIENCE)
     try:
         await _stop(task, f"{kind} is over")
     except AwsError as error:
@@ -231,7 +231,7 @@ async def _stop_and_settle(task: Task, watcher: Watcher, watched: Watched, reade
         return
     task.timeout = EcsBlockError("interrupted")  # only the end is waited for now, and not for ever
     task.start_by = math.inf
-    watched.deadline = task.run.conversation.clock.now() + STOP_PATIENCE
+    watcher.wake_at(watched, task.run.conversation.clock.now() + STOP_PATIENCE)
     failure = await _watch_on(task, watcher, watched, reader)
     if failure is None:
         task.run.control.identifiers.pop(identifier, None)
@@ -240,10 +240,8 @@ async def _stop_and_settle(task: Task, watcher: Watcher, watched: Watched, reade
 
 
 async def _watch_on(task: Task, watcher: Watcher, watched: Watched, reader: LogReader) -> EcsBlockError | None:
-    deadline = watched.deadline
     status = watched.status
     while watched.rank < STOPPED:
-        watched.deadline = deadline
         try:
             await watcher.news(watched)
         except AwsError as error:
@@ -251,7 +249,7 @@ async def _watch_on(task: Task, watcher: Watcher, watched: Watched, reader: LogR
         if watched.status != status:
             _told(task, watched, status)
             status = watched.status
-        if task.run.conversation.clock.now() >= deadline:
+        if task.run.conversation.clock.now() >= watched.deadline:
             return task.timeout
     if task.stream is not None:
         reader.stopped(task.stream, complete_at_stop=_complete_at_stop(watched.task))

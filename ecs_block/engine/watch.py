@@ -7,6 +7,8 @@ tasks that are due soon anyway, so that calls stay full. What comes back only mo
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import math
 from collections.abc import Iterable, Mapping
@@ -61,10 +63,10 @@ class Watched:
         "version",
     )
 
-    def __init__(self, arn: str, interval: float, due: float) -> None:
+    def __init__(self, arn: str, interval: float) -> None:
         self.arn = arn
         self.interval = interval
-        self.due = due
+        self.due = math.inf
         self.deadline = math.inf
         self.looks = 0
         self.task: Mapping[str, Any] = {}
@@ -109,6 +111,11 @@ class Watcher:
         self._cluster = cluster
         self._watched: dict[str, Watched] = {}
         self._relay = Relay(self._turn, conversation.clock)
+        # Heaps may hold entries that are out of date: those whose time is not the task's own any more.
+        self._dues: list[tuple[float, int, Watched]] = []
+        self._deadlines: list[tuple[float, int, Watched]] = []
+        self._number = itertools.count()
+        self._resting_until = -math.inf
         self._earliest = 0.0
         self._failures = 0
         self._refused_since = math.inf
@@ -116,34 +123,48 @@ class Watcher:
 
     def add(self, task: Mapping[str, Any], interval: float) -> Watched:
         """Begin to watch a task that RunTask or DescribeTasks gave."""
-        watched = Watched(str(task["taskArn"]), interval, self._clock.now() + min(FIRST_LOOKS[0], interval))
+        watched = Watched(str(task["taskArn"]), interval)
         watched.observe(task)
         self._watched[watched.arn] = watched
-        self._relay.poke()
+        self._look_at(watched, self._clock.now() + min(FIRST_LOOKS[0], interval))
         return watched
 
     def remove(self, watched: Watched) -> None:
         """Stop watching."""
         self._watched.pop(watched.arn, None)
 
+    def wake_at(self, watched: Watched, deadline: float) -> None:
+        """Let `news` return at a time (on the clock) though there may be no news; infinity for never."""
+        watched.deadline = deadline
+        if deadline < math.inf:
+            heapq.heappush(self._deadlines, (deadline, next(self._number), watched))
+            self._no_rest_after(deadline)
+
     async def news(self, watched: Watched) -> None:
-        """Wait until there is news of the task, or its `deadline` has passed. Raises AwsError when it cannot be watched."""
-        self._relay.poke()
+        """Wait until there is news of the task, or its deadline has passed. Raises AwsError when it cannot be watched."""
         await self._relay.wait(watched.ticket)
         watched.ticket.called = False  # what comes while the caller acts on this news is news again
         if watched.error is not None:
             raise watched.error
 
+    def _look_at(self, watched: Watched, due: float) -> None:
+        watched.due = due
+        heapq.heappush(self._dues, (due, next(self._number), watched))
+        self._no_rest_after(due)
+
+    def _no_rest_after(self, time: float) -> None:
+        if time < self._resting_until:
+            self._relay.poke()
+
     async def _turn(self) -> None:
         now = self._clock.now()
-        for watched in self._watched.values():
-            if watched.deadline <= now:
-                watched.ticket.call()
-        soonest = min((watched.due for watched in self._watched.values()), default=math.inf)
-        deadline = min((w.deadline for w in self._watched.values() if not w.ticket.called), default=math.inf)
-        wake = min(max(soonest, self._earliest), deadline)
+        while self._first(self._deadlines, "deadline") <= now:
+            heapq.heappop(self._deadlines)[2].ticket.call()
+        wake = min(max(self._first(self._dues, "due"), self._earliest), self._first(self._deadlines, "deadline"))
         if wake > now:
+            self._resting_until = wake
             await self._relay.rest(min(wake - now, 3600.0))
+            self._resting_until = -math.inf
             return
         due = self._due(now)
         for start in range(0, len(due), BATCH):
@@ -152,13 +173,24 @@ class Watcher:
         pace = min((watched.interval for watched in due), default=0.0)
         self._earliest = max(self._earliest, self._clock.now() + min(pace, 0.1 + len(self._watched) / 300))
 
+    def _first(self, heap: list[tuple[float, int, Watched]], of: str) -> float:
+        """Give the first time in a heap that still counts, and drop those before it that do not."""
+        while heap:
+            time, _, watched = heap[0]
+            if getattr(watched, of) == time and self._watched.get(watched.arn) is watched:
+                return time
+            heapq.heappop(heap)
+        return math.inf
+
     def _due(self, now: float) -> list[Watched]:
-        """List the tasks to look at: those that are due, and to fill the last call those that nearly are."""
-        ordered = sorted(self._watched.values(), key=lambda watched: watched.due)
-        due = [watched for watched in ordered if watched.due <= now]
-        room = -len(due) % BATCH
-        nearly = [w for w in ordered[len(due) : len(due) + room] if w.due - now <= w.next_pause() / 2]
-        return due + nearly
+        """Take the tasks to look at: those that are due, and to fill the last call those that nearly are."""
+        due: list[Watched] = []
+        while (first := self._first(self._dues, "due")) < math.inf:
+            nearly = len(due) % BATCH != 0 and first - now <= self._dues[0][2].next_pause() / 2
+            if first > now and not nearly:
+                break
+            due.append(heapq.heappop(self._dues)[2])
+        return due
 
     async def _look(self, batch: list[Watched]) -> None:
         try:
@@ -175,7 +207,7 @@ class Watcher:
             task = seen.get(watched.arn)
             told = watched.observe(task) if task is not None else self._missing(watched, now)
             watched.looks += 1
-            watched.due = now + watched.next_pause()
+            self._look_at(watched, now + watched.next_pause())
             if told:
                 watched.ticket.call()
 
@@ -190,7 +222,7 @@ class Watcher:
         now = self._clock.now()
         if error.kind is Kind.NOT_FOUND:  # the cluster is gone; its tasks are as good as missing
             for watched in batch:
-                watched.due = now + watched.interval
+                self._look_at(watched, now + watched.interval)
                 if self._missing(watched, now):
                     watched.ticket.call()
             return
@@ -200,6 +232,8 @@ class Watcher:
                 watched.error = error
                 watched.ticket.call()
             return
+        for watched in batch:
+            self._look_at(watched, watched.due)
         pause = backoff(self._failures, self._clock, first=1.0, most=20.0)
         self._failures += 1
         self._earliest = now + pause

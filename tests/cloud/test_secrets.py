@@ -34,7 +34,13 @@ def everything_logged(caplog):
 
 def forms(secret: str) -> set[str]:
     """The ways in which a secret may be spelled in what is printed."""
-    return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1], secret[:30]}
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+        secret[:30],
+    }
 
 
 def found(secret: str, *places: str) -> list[str]:
@@ -61,7 +67,9 @@ def test_a_secret_is_found_nowhere(everything_logged, capfd, tmp_path: Path):
         told.append(json.dumps(task.generate_work_pool_base_job_template()))
         told += [_broken(lambda: ECSTask(**{**_fields(task), "comand": 1}))]
         told += [_broken(lambda: ECSTask(**{**_fields(task), "cpu": "many"}))]
-        told += [_broken(lambda: task.model_copy(update={"task_customizations": [{"op": "remove", "path": "/x"}]}).run())]
+        told += [
+            _broken(lambda: task.model_copy(update={"task_customizations": [{"op": "remove", "path": "/x"}]}).run())
+        ]
         told += [_broken(lambda: task.save("canary")), _broken(lambda: task.save_to(tmp_path / "canary.json"))]
         told += [_broken(lambda: task.model_copy(update={"cluster": "nowhere"}).run())]
         told += [_broken(lambda: task.model_copy(update={"command": ["/no/such/program"]}).run())]
@@ -100,9 +108,7 @@ def test_references_are_looked_up_when_the_task_runs(tmp_path: Path, monkeypatch
             "C": {"$secret": "ssm:/my/secret"},
             "D": {"$secret": "secretsmanager:mine"},
         }
-        task = ECSTask(
-            command=["sh", "-c", 'test "$A$B$C$D" = 1223334444'], env=env, aws_credentials=cloud.credentials
-        )
+        task = ECSTask(command=["sh", "-c", 'test "$A$B$C$D" = 1223334444'], env=env, aws_credentials=cloud.credentials)
         assert task.run()
         assert "<secret from ssm:/my/secret>" in task.preview()
         path = task.model_copy(update={"aws_credentials": AwsCredentials()}).save("with-references")
@@ -114,7 +120,9 @@ def test_references_are_looked_up_when_the_task_runs(tmp_path: Path, monkeypatch
 def test_a_referenced_secret_is_found_nowhere(kind, everything_logged, tmp_path: Path, monkeypatch):
     """Not even in the answer that brings it, which botocore would log."""
     secret = canary(kind)
-    name = {"env": "CANARY_SOURCE", "file": str(tmp_path / "canary"), "ssm": "/canary", "secretsmanager": "canary"}[kind]
+    name = {"env": "CANARY_SOURCE", "file": str(tmp_path / "canary"), "ssm": "/canary", "secretsmanager": "canary"}[
+        kind
+    ]
     monkeypatch.setenv("CANARY_SOURCE", secret)
     (tmp_path / "canary").write_text(secret)
     with LocalCloud() as cloud:
@@ -130,7 +138,9 @@ def test_a_referenced_secret_is_found_nowhere(kind, everything_logged, tmp_path:
     assert not found(secret, everything_logged.text, *(record.getMessage() for record in everything_logged.records))
 
 
-@pytest.mark.parametrize("reference", ["env:NOT_THERE", "file:/not/there", "ssm:/not/there", "secretsmanager:not-there"])
+@pytest.mark.parametrize(
+    "reference", ["env:NOT_THERE", "file:/not/there", "ssm:/not/there", "secretsmanager:not-there"]
+)
 def test_a_reference_to_nothing_is_told_before_anything_changes(reference):
     """It names the reference, and nothing is registered."""
     with LocalCloud() as cloud:
@@ -155,7 +165,7 @@ def test_keys_may_be_given_by_reference(monkeypatch):
         assert task.run()
         task.save("referring")
         assert ECSTask.load("referring").run()
-        with pytest.raises(BlockInvalid, match="aws_secret_access_key|aws_access_key_id"):
+        with pytest.raises(BlockInvalid, match="aws_access_key_id"):
             ECSTask(command=["true"], aws_credentials=cloud.credentials).save("clear")
 
 

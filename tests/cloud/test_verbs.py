@@ -408,7 +408,9 @@ def test_a_signal_stops_the_task_and_ends_the_script(cloud, tmp_path: Path, verb
         stderr=subprocess.PIPE,
         text=True,
     )
-    running = _wait_for(lambda: [t for t in cloud.tasks if _command(t) == ["sleep", "90"] and t["lastStatus"] == "RUNNING"])
+    running = _wait_for(
+        lambda: [t for t in cloud.tasks if _command(t) == ["sleep", "90"] and t["lastStatus"] == "RUNNING"]
+    )
     process.send_signal(getattr(signal, signal_name))
     _, told = process.communicate(timeout=30)
     assert process.returncode in code, told

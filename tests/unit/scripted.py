@@ -249,7 +249,7 @@ class FakeAws:
     # --- logs -----------------------------------------------------------------------------------------------------------
 
     def GetLogEvents(self, logGroupName: str, logStreamName: str, **position: Any) -> dict[str, Any]:
-        """Answer as CloudWatch does: by timestamp; a token points behind what was seen, and late events before it are passed."""
+        """Answer as CloudWatch does: by timestamp; a token passes late events that belong before it."""
         now = self.clock.now()
         visible = [
             (timestamp, number, message)

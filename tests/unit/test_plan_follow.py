@@ -94,7 +94,7 @@ def programs(draw: st.DrawFn) -> list[Written]:
     return written
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(programs(), st.integers(1, 5), st.booleans(), st.integers(0, 1), st.lists(st.integers(0, 200), max_size=60))
 def test_nothing_is_lost_and_nothing_comes_twice(
     written: list[Written], page_size: int, empty_pages: bool, time_per_page: int, pauses: list[int]

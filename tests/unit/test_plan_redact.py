@@ -29,6 +29,7 @@ SPELLINGS = {
 
 
 @given(st.lists(secrets, min_size=1, max_size=3), around, around, st.sampled_from(list(SPELLINGS)))
+@example(["esc\x1b'ape"], "", "", "repr")
 @example(['it\'s "quoted"'], "", "", "repr of JSON")
 @example(["back\\slash'"], '"', "", "repr of bytes")
 @example(['{"json": "looking"}'], "", "", "JSON of JSON")

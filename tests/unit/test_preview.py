@@ -162,6 +162,15 @@ def test_every_block_has_a_preview_that_is_plain_yaml(fields: dict[str, Any]) ->
     assert "the run request" in told or "task_customizations" in told
 
 
+def test_subnets_are_for_awsvpc_only() -> None:
+    """A definition with another network mode gets no subnets, also when there are some."""
+    task = ECSTask(launch_type="EC2", task_definition={"networkMode": "bridge"})
+    facts = plans.Facts(plans.REGION, "i", plain, {})
+    plan = plans.sketch(task, None, facts)
+    assert not plan.needs_network
+    assert "networkConfiguration" not in plans.run_request(task, plan, facts, subnets=["s"])
+
+
 def test_the_preview_is_what_the_run_plans() -> None:
     """The preview's documents are the plan's own results, nothing more."""
     task = ECSTask(name="job", command=["a"], env={"A": "1"}, labels={"t": "x"}, launch_type="FARGATE_SPOT")
