@@ -25,7 +25,7 @@ from ecs_block.plan.secret import Text
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
-    from ecs_block.engine.prepare import Control, Run
+    from ecs_block.engine.prepare import Run
     from ecs_block.events import Hook
 
 LaunchType = Literal["FARGATE", "EC2", "EXTERNAL", "FARGATE_SPOT", "MANAGED_INSTANCES"]
@@ -365,14 +365,17 @@ class ECSTask(Block):
 
         if max_concurrency < 1:
             raise InvalidTask(f"max_concurrency is {max_concurrency}; at least 1 task must run at a time.")
-        control: Control = Control()
-        runs = []
+        control, conversation = Control(), self._conversation()
+        runs: list[Run] = []
         for index, item in enumerate(commands):
             changes = dict(item) if isinstance(item, Mapping) else {"command": item}
             try:
-                run = self.model_copy(update=changes)._run(None, hook, output)
+                task = self.model_copy(update=changes)
             except InvalidTask as error:
                 raise InvalidTask(f"Item {index} of the commands: {error} Nothing was started.") from None
+            run = task._run(None, hook, output)
             run.control = control
+            if task.aws_credentials is self.aws_credentials:
+                run.conversation = conversation
             runs.append(run)
         return runs

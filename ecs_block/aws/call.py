@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from ecs_block.aws.answers import check_whole, classify, refused_parameters, unanswered
@@ -27,11 +27,19 @@ class Aws:
     def __init__(self, credentials: AwsCredentials) -> None:
         self.credentials = credentials
         self.key: tuple[Any, ...] = (os.getpid(), *credentials.identity())
+        self._clients: dict[tuple[str, str | None], Any] = {}
 
-    @property
+    @cached_property
     def region(self) -> str:
         """The region of the ECS client."""
-        return str(client(self.credentials, "ecs").meta.region_name)
+        return str(self._client("ecs", None).meta.region_name)
+
+    def _client(self, service: str, region: str | None) -> Any:
+        """Give the shared client; kept here too, for the look-up costs more than the rest of a call."""
+        key = service, region
+        if key not in self._clients:
+            self._clients[key] = client(self.credentials, service, region)
+        return self._clients[key]
 
     async def call(self, service: str, operation: str, *, region: str | None = None, **params: Any) -> dict[str, Any]:
         """Send one request and give its answer. Raises AwsError, with what it means in `kind`.
@@ -41,11 +49,29 @@ class Aws:
         """
         import anyio.to_thread
 
-        work = partial(_invoke, self.credentials, service, operation, region, params)
+        work = partial(self._invoke, service, operation, region, params)
         answer: dict[str, Any] = {}
         with anyio.CancelScope(shield=True):
             answer = await _uninterrupted(partial(anyio.to_thread.run_sync, work, limiter=_limiter()))
         return answer  # noqa: RET504  (to a type checker a scope may swallow what is raised in it)
+
+    def _invoke(self, service: str, operation: str, region: str | None, params: dict[str, Any]) -> dict[str, Any]:
+        import botocore.exceptions
+        from botocore import xform_name
+
+        name = f"{service}:{operation}"
+        shared = self._client(service, region)
+        try:
+            with muted() if operation in _SECRET_ANSWERS else nullcontext():
+                answer: dict[str, Any] = getattr(shared, xform_name(operation))(**params)
+        except botocore.exceptions.ClientError as error:
+            raise classify(name, error.response, params) from None
+        except botocore.exceptions.ParamValidationError as error:
+            raise refused_parameters(name, error) from None
+        except Exception as error:
+            raise unanswered(name, error) from None
+        check_whole(name, answer)
+        return answer
 
 
 async def _uninterrupted(work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
@@ -90,24 +116,3 @@ def _limiter() -> anyio.CapacityLimiter:
         found = anyio.CapacityLimiter(THREADS)
         variable.set(found)
     return found
-
-
-def _invoke(
-    credentials: AwsCredentials, service: str, operation: str, region: str | None, params: dict[str, Any]
-) -> dict[str, Any]:
-    import botocore.exceptions
-    from botocore import xform_name
-
-    name = f"{service}:{operation}"
-    shared = client(credentials, service, region)
-    try:
-        with muted() if operation in _SECRET_ANSWERS else nullcontext():
-            answer: dict[str, Any] = getattr(shared, xform_name(operation))(**params)
-    except botocore.exceptions.ClientError as error:
-        raise classify(name, error.response, params) from None
-    except botocore.exceptions.ParamValidationError as error:
-        raise refused_parameters(name, error) from None
-    except Exception as error:
-        raise unanswered(name, error) from None
-    check_whole(name, answer)
-    return answer

@@ -132,7 +132,7 @@ def botocore_config(given: Mapping[str, Any]) -> Any:
     try:
         return Config(**{**_CONFIG, **given})
     except Exception as error:  # botocore raises TypeError, ValueError and its own errors here
-        raise ValueError(f"botocore_config is not accepted by botocore: {error}") from None
+        raise ValueError(f"botocore_config is not accepted by botocore: {redactor().text(str(error))}") from None
 
 
 def chain_region(profile_name: str | None) -> str | None:

@@ -51,6 +51,8 @@ class AwsCredentials(Strict):
             raise ValueError("external_id needs assume_role_arn")
         for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"):
             value = getattr(self, name)
+            if isinstance(value, SecretStr) and not value.get_secret_value():
+                raise ValueError(f"{name} is empty; leave it out to use boto3's own chain")
             if isinstance(value, SecretReference) and value.kind not in ("env", "file"):
                 raise ValueError(
                     f"{name} cannot come from {value.kind}, which itself needs credentials; use env: or file:"

@@ -106,7 +106,7 @@ async def prepare(run: Run, *, on_demand: bool = False) -> Ready:
     if linked is None or copied:
         registrable = definitions.registrable(plan.definition, output_only())
         plans.check_definition(registrable, input_shape("RegisterTaskDefinition"))
-        logger.debug("Task definition: %s", redactor().payload(registrable))
+        _debug("Task definition", registrable)
     request = await _request(run, plan, facts)
     fallback = None
     if plan.capacity.is_spot and fields.spot_fallback:
@@ -119,8 +119,13 @@ async def prepare(run: Run, *, on_demand: bool = False) -> Ready:
         revision = await registry.reuse_or_register(conversation, registrable)
     run.teller.definition(revision.arn, registered=revision.registered)
     request = _named(request, revision.arn)
-    logger.debug("Run request: %s", redactor().payload(request))
+    _debug("Run request", request)
     return Ready(plan, revision, request, _named(fallback, revision.arn) if fallback else None)
+
+
+def _debug(what: str, payload: Mapping[str, Any]) -> None:
+    if logger.isEnabledFor(logging.DEBUG):  # masking takes longer than all else here
+        logger.debug("%s: %s", what, redactor().payload(payload))
 
 
 async def _request(run: Run, plan: Sketch, facts: Facts) -> Request:

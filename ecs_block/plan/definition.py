@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ecs_block.arn import get_container
@@ -28,6 +29,7 @@ DEFAULT_NAME = "ecs-block"
 LARGEST_DEFINITION = 64 * 1024  # bytes; Amazon ECS service quotas
 MOST_CONTAINERS = 10
 
+_CONTAINER_NAME = re.compile(r"[a-zA-Z0-9_-]{1,255}")
 _FIRST = ("family", "requiresCompatibilities", "networkMode", "cpu", "memory", "executionRoleArn", "taskRoleArn")
 
 
@@ -249,7 +251,12 @@ def canonical(definition: Mapping[str, Any], output_only: Iterable[str] = ()) ->
 
 def fingerprint(definition: Mapping[str, Any], output_only: Iterable[str] = ()) -> str:
     """Give a hash of the canonical form (SHA-256, hex)."""
-    form = json.dumps(canonical(definition, output_only), sort_keys=True, default=str)
+    return _fingerprint(json.dumps(definition, sort_keys=True, default=str), tuple(output_only))
+
+
+@lru_cache(maxsize=256)  # a map of a thousand runs asks for the same few
+def _fingerprint(definition: str, output_only: tuple[str, ...]) -> str:
+    form = json.dumps(canonical(json.loads(definition), output_only), sort_keys=True)
     return hashlib.sha256(form.encode()).hexdigest()
 
 
@@ -348,6 +355,14 @@ def problems(definition: Mapping[str, Any]) -> list[str]:
         found.append(
             f"task_definition names the container {', '.join(doubles)} more than once; each name must be unique."
         )
+    for index, container in enumerate(containers):
+        if not _CONTAINER_NAME.fullmatch(str(container.get("name", ""))):
+            found.append(
+                f"task_definition.containerDefinitions[{index}].name {container.get('name', '')!r} is not one that AWS accepts; "
+                "use 1 to 255 of [a-zA-Z0-9_-]."
+            )
+        if not container.get("image"):
+            found.append(f"task_definition.containerDefinitions[{index}].image is missing; AWS requires it.")
     if len(containers) > MOST_CONTAINERS:
         found.append(f"task_definition has {len(containers)} containers; AWS accepts at most {MOST_CONTAINERS}.")
     if containers and not any(container.get("essential", True) for container in containers):

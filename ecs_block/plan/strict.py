@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ecs_block.plan.problems import invalid_task
+from ecs_block.plan.redact import Redactor
 
 
 class Strict(BaseModel):
@@ -34,6 +35,10 @@ class Strict(BaseModel):
             super().__setattr__(name, value)
         except ValidationError as error:  # its text would quote the value
             raise invalid_task(error, type(self), self.error_prefix) from None
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        given = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+        return list(Redactor().payload(given).items())  # a proxy or an endpoint may have a password in its URL
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:

@@ -458,6 +458,21 @@ def test_the_repr_shows_what_was_set_and_no_secret() -> None:
     assert repr(ECSTask()) == "ECSTask()"
 
 
+def test_the_repr_of_credentials_shows_no_password() -> None:
+    """Credentials show what was set: keys hidden, and the password in the URL of an endpoint or a proxy masked."""
+    credentials = AwsCredentials(
+        aws_access_key_id="hunter2",
+        aws_secret_access_key={"$secret": "env:KEY"},
+        endpoint_url="http://ann:hunter2@host",
+        botocore_config={"proxies": {"https": "http://ann:hunter2@proxy"}},
+    )
+    for shown in (repr(credentials), str(credentials), repr(ECSTask(aws_credentials=credentials))):
+        assert "hunter2" not in shown
+        assert "env:KEY" in shown
+        assert "ann:**********@proxy" in shown
+    assert repr(AwsCredentials(region_name="r")) == "AwsCredentials(region_name='r')"
+
+
 SECRET_IN_A_MISTAKE = [
     {"env": {"A": ["hunter2"]}},
     {"env": {"A": {"x": "hunter2"}}},
