@@ -69,6 +69,15 @@ def clean_environment(**variables: str) -> dict[str, str]:
     return {**kept, **own, **variables}
 
 
+def warm(cloud: Any) -> None:
+    """Make the first call of each service, so that no client pays for what the endpoint loads only then."""
+    cloud.client("ec2").describe_subnets(Filters=[])
+    cloud.client("ec2").describe_vpcs(Filters=[])
+    cloud.client("ecs").list_tasks()
+    cloud.client("logs").describe_log_groups()
+    cloud.calls.clear()
+
+
 def main() -> None:
     """Serve until stdin closes."""
     from ecs_block.local import LocalCloud
@@ -78,6 +87,7 @@ def main() -> None:
     parser.add_argument("--throttles", action="store_true", help="hold AWS's documented limits")
     options = parser.parse_args()
     with LocalCloud(execute=False, state_seconds=options.state_seconds, throttles=options.throttles) as cloud:
+        warm(cloud)
         print(json.dumps(cloud.environment), flush=True)
         for line in sys.stdin:
             if line.strip() == "clear":

@@ -355,14 +355,11 @@ def problems(definition: Mapping[str, Any]) -> list[str]:
         found.append(
             f"task_definition names the container {', '.join(doubles)} more than once; each name must be unique."
         )
-    for index, container in enumerate(containers):
-        if not _CONTAINER_NAME.fullmatch(str(container.get("name", ""))):
-            found.append(
-                f"task_definition.containerDefinitions[{index}].name {container.get('name', '')!r} is not one that AWS accepts; "
-                "use 1 to 255 of [a-zA-Z0-9_-]."
-            )
-        if not container.get("image"):
-            found.append(f"task_definition.containerDefinitions[{index}].image is missing; AWS requires it.")
+    found += [
+        f"task_definition has a container {name!r}; AWS accepts 1 to 255 of [a-zA-Z0-9_-] in its name."
+        for name in names
+        if name is not None and not _CONTAINER_NAME.fullmatch(str(name))
+    ]
     if len(containers) > MOST_CONTAINERS:
         found.append(f"task_definition has {len(containers)} containers; AWS accepts at most {MOST_CONTAINERS}.")
     if containers and not any(container.get("essential", True) for container in containers):
