@@ -18,6 +18,7 @@ _EXPECTED: dict[str, tuple[str, ...]] = {
     "RegisterTaskDefinition": ("taskDefinition",),
     "DescribeTaskDefinition": ("taskDefinition",),
     "GetLogEvents": ("events",),
+    "FilterLogEvents": ("events", "nextToken"),
     "DescribeVpcs": ("Vpcs",),
     "DescribeSubnets": ("Subnets",),
 }

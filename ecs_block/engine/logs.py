@@ -2,7 +2,8 @@
 
 A stream is read along its forward token, which is cheap and misses what becomes readable late. So from time to time, and
 after the task has stopped, a window is read again from its start (a sweep), and what it holds more often than was shown is
-new (`ecs_block.plan.follow`). After the stop, sweeps go on until nothing new has come for a while.
+new (`ecs_block.plan.follow`). After the stop, sweeps go on until nothing new has come for a while. Where several streams of a
+group are to be swept, one FilterLogEvents does it for a hundred of them.
 
 What all streams together may ask of CloudWatch is kept by `pace`; here the reads of many streams are spread over it.
 """
@@ -11,8 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anyio.lowlevel import RunVar
@@ -20,75 +20,19 @@ from anyio.lowlevel import RunVar
 from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.pace import rate_of
-from ecs_block.engine.relay import Relay, Ticket
+from ecs_block.engine.relay import Relay
+from ecs_block.engine.stream import HOLD, LATEST, SWEEP_EVERY, Sink, Stream
 from ecs_block.errors import AwsError, Kind
-from ecs_block.plan.follow import Follower, LogEvent, Settling
-from ecs_block.plan.result import LogComplete
+from ecs_block.plan.follow import LogEvent
 
 logger = logging.getLogger("ecs_block")
 
 CALLS_A_READ = 2.5  # a page, the page that says it was the last one, and some room
+WORTH_READING_TOGETHER = 4  # streams; FilterLogEvents has the smaller quota
+MOST_TOGETHER = 100  # API reference, FilterLogEvents, logStreamNames
 PAGES_A_TURN = 20  # then another stream has its turn, and the watcher hears of the time that passed
-HOLD = 3.0  # seconds for which a line waits for one that belongs before it
-QUIET = 6.0  # seconds without anything new that end the drain
 LONGEST_DRAIN = 30.0  # seconds after which a stream that still brings new lines is given up
-SWEEP_EVERY = 30.0  # seconds; a window of few lines is swept with every read, which costs no more than the token
-FEW_LINES = 1000
-SOONEST, LATEST = 0.5, 5.0  # seconds between two reads of a stream
 HINT_AFTER = 60.0  # seconds without a stream after which a hint is given
-TAIL = 20  # lines kept for the error of a failed task
-
-Sink = Callable[[Sequence[LogEvent]], None]
-
-
-class Stream:
-    """One log stream that is being followed."""
-
-    def __init__(self, group: str, name: str, region: str | None, sink: Sink, now: float) -> None:
-        self.group = group
-        self.name = name
-        self.region = region
-        self.sink: Sink | None = sink
-        self.due = now
-        self.done = Ticket()
-        self.tail: deque[str] = deque(maxlen=TAIL)
-        self.follower = Follower()
-        self.settling = Settling(HOLD)
-        self.quiet = QUIET
-        self.opened_at = now
-        self.token: str | None = None
-        self.window: int | None = None  # where the sweep in progress began; None: along the token
-        self.swept_at = -math.inf
-        self.swept_lines = 0
-        self.swept_again: list[LogEvent] = []  # what the sweep found beside lines that still wait to be shown
-        self.pause = SOONEST
-        self.failures = 0
-        self.lost: str | None = None
-        self.hinted = False
-        self.stopped_at: float | None = None
-        self.last_new = -math.inf
-        self.drain_began: float | None = None
-
-    @property
-    def complete(self) -> LogComplete:
-        """Whether every line was read: only a finished drain proves it."""
-        return "no" if self.lost else "yes" if self.done.called else "unknown"
-
-    def show(self, now: float, *, everything: bool = False) -> None:
-        """Hand on the lines that have settled. A sink that fails is told once and then left alone."""
-        events = self.settling.ready(now, everything=everything)
-        if not events:
-            return
-        self.tail.extend(event.message for event in events)
-        if self.sink is None:
-            return
-        try:
-            self.sink(events)
-        except Exception as error:
-            self.sink = None
-            self.lost = f"the output could not be written any more ({type(error).__name__})"
-            if not isinstance(error, BrokenPipeError):
-                logger.warning("The output of a task cannot be written any more; the run goes on. %s", error)
 
 
 class LogReader:
@@ -113,8 +57,7 @@ class LogReader:
         `complete_at_stop` says that the platform makes all lines readable before it says STOPPED.
         """
         if stream.stopped_at is None:
-            stream.stopped_at = stream.due = self._clock.now()
-            stream.quiet = 0.0 if complete_at_stop else QUIET
+            stream.stop(self._clock.now(), complete_at_stop)
             self._relay.poke()
 
     async def drained(self, stream: Stream) -> None:
@@ -132,39 +75,72 @@ class LogReader:
         for other in self._streams.values():
             other.show(now)
         open_streams = [stream for stream in self._streams.values() if not stream.done.called]
-        stream = min(open_streams, key=lambda stream: stream.due, default=None)
-        rest = 3600.0 if stream is None else stream.due - now
+        first = min(open_streams, key=lambda stream: stream.due, default=None)
+        rest = 3600.0 if first is None else first.due - now
         if any(len(other.settling) for other in open_streams):
             rest = min(rest, HOLD / 4)
-        if stream is None or rest > 0:
+        if first is None or rest > 0:
             await self._relay.rest(max(rest, 0.001))
             return
-        await self._read(stream)
+        together = [stream for stream in open_streams if stream.due <= now and stream.may_be_read_with(first)]
+        if first in together and len(together) >= WORTH_READING_TOGETHER:
+            await self._read_together(together[:MOST_TOGETHER])
+        else:
+            await self._read(first)
+
+    async def _read_together(self, streams: list[Stream]) -> None:
+        """Sweep up to a hundred streams of a group with FilterLogEvents, which gives them all in one page after the other."""
+        windows = [stream.begin_sweep(self._clock.now()) for stream in streams]
+        by_name = {stream.name: stream for stream in streams}
+        token: dict[str, str] = {}
+        while True:
+            try:
+                answer = await self._conversation.call(
+                    "logs",
+                    "FilterLogEvents",
+                    region=streams[0].region,
+                    logGroupName=streams[0].group,
+                    logStreamNames=list(by_name),
+                    startTime=min(windows),
+                    **token,
+                )
+            except AwsError as error:
+                self._not_together(streams, error)
+                return
+            for name, events in _by_stream(answer.get("events") or []).items():
+                by_name[name].take(events, self._clock.now())
+            if not answer.get("nextToken"):  # empty pages may come before the end, so only this is it
+                break
+            token = {"nextToken": answer["nextToken"]}
+        for stream in streams:
+            self._reached_end(stream, self._clock.now())
+
+    def _not_together(self, streams: list[Stream], error: AwsError) -> None:
+        """After an error with several streams: one of them may not be there, so each is asked for by itself next time."""
+        for stream in streams:
+            stream.window = None
+            if error.temporary:
+                self._failed(stream, error)
+            else:
+                stream.alone, stream.due = True, self._clock.now()
 
     async def _read(self, stream: Stream) -> None:
         now = self._clock.now()
-        if stream.window is None and (
-            stream.stopped_at is not None or stream.swept_lines <= FEW_LINES or now - stream.swept_at >= SWEEP_EVERY
-        ):
-            stream.window, stream.token, stream.swept_lines = stream.follower.begin_sweep(), None, 0
+        if stream.window is None and (stream.may_be_swept or now - stream.swept_at >= SWEEP_EVERY):
+            stream.begin_sweep(now)
         for _ in range(PAGES_A_TURN):
             try:
-                at_end, new = await self._page(stream)
+                at_end = await self._page(stream)
             except AwsError as error:
                 self._failed(stream, error)
                 return
-            now = self._clock.now()
-            stream.failures = 0
-            if new:
-                stream.last_new = now
-                stream.pause = SOONEST
             if at_end:
-                self._reached_end(stream, now)
+                self._reached_end(stream, self._clock.now())
                 return
-        stream.due = now  # there is more: after the others
+        stream.due = self._clock.now()  # there is more: after the others
 
-    async def _page(self, stream: Stream) -> tuple[bool, bool]:
-        """Read one page; returns whether it was the last, and whether it held anything new."""
+    async def _page(self, stream: Stream) -> bool:
+        """Read one page; returns whether it was the last."""
         position: dict[str, Any] = {"startFromHead": True}
         if stream.window is not None:
             position["startTime"] = stream.window
@@ -181,39 +157,30 @@ class LogReader:
             **position,
         )
         events = [LogEvent.from_api(event) for event in answer.get("events") or []]
-        new = self._taken(stream, events)
+        stream.take(events, self._clock.now())
         token = answer.get("nextForwardToken")
         # Pages may be empty before the end; only a token that repeats is the end (API reference, GetLogEvents).
         at_end = token is None or token == stream.token
         stream.token = token or stream.token
-        return at_end, bool(new)
-
-    def _taken(self, stream: Stream, events: Sequence[LogEvent]) -> list[LogEvent]:
-        now = self._clock.now()
-        if stream.window is None:
-            new = stream.follower.along_token(events)
-            stream.settling.add(new, now)
-            return new
-        stream.swept_lines += len(events)
-        oldest = stream.settling.oldest
-        if oldest is not None:
-            stream.swept_again += [event for event in events if event.timestamp >= oldest]
-        new = stream.follower.sweep(events)
-        stream.settling.add(new, now)
-        return new
+        return at_end
 
     def _reached_end(self, stream: Stream, now: float) -> None:
-        if stream.window is not None:
-            stream.follower.end_sweep()
-            stream.settling.reorder(stream.swept_again)
-            stream.swept_again = []
-            stream.window, stream.swept_at = None, now
+        stream.end_sweep()
+        stream.failures = 0
         if stream.stopped_at is None:
             stream.pause = min(LATEST, stream.pause * 1.5)
-            rate = rate_of("GetLogEvents", stream.region or self._conversation.aws.region)
-            stream.due = now + max(stream.pause, len(self._streams) * CALLS_A_READ / rate)
+            region = stream.region or self._conversation.aws.region
+            stream.due = now + max(stream.pause, self._calls_for_all() / rate_of("GetLogEvents", region))
         else:
             self._drain_on(stream, now)
+
+    def _calls_for_all(self) -> float:
+        """Give about how many calls it takes to read every stream once."""
+        alone = sum(stream.alone or not stream.may_be_swept for stream in self._streams.values())
+        together = len(self._streams) - alone
+        return alone * CALLS_A_READ + (
+            together if together < WORTH_READING_TOGETHER else math.ceil(together / MOST_TOGETHER)
+        )
 
     def _drain_on(self, stream: Stream, now: float) -> None:
         """After a sweep of a stopped task: end when it has been quiet long enough, else sweep again."""
@@ -283,6 +250,13 @@ def reader_for(conversation: Conversation) -> LogReader:
     if key not in known:
         known[key] = LogReader(conversation)
     return known[key]
+
+
+def _by_stream(events: Sequence[Mapping[str, Any]]) -> dict[str, list[LogEvent]]:
+    found: dict[str, list[LogEvent]] = {}
+    for event in events:
+        found.setdefault(str(event.get("logStreamName")), []).append(LogEvent.from_api(event))
+    return found
 
 
 def stream_name(options: Mapping[str, str], container: str, task: Mapping[str, Any]) -> str | None:

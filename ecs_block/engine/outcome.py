@@ -11,9 +11,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ecs_block.arn import TaskIdentifier, short_name
-from ecs_block.engine.logs import LogReader, Stream, reader_for, stream_name
+from ecs_block.engine.logs import LogReader, reader_for, stream_name
 from ecs_block.engine.prepare import Run
 from ecs_block.engine.stop import stop
+from ecs_block.engine.stream import Stream
 from ecs_block.engine.watch import MISSING_PATIENCE, RUNNING, STOPPED, Watched, Watcher, watcher_for
 from ecs_block.errors import (
     AwsError,

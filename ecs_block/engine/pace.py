@@ -41,6 +41,9 @@ _LIMITS = {
     "FARGATE_SPOT": Limit(20, 20),
     "GetLogEvents": Limit(25, 25, always=True),
     "GetLogEvents, slow region": Limit(10, 10, always=True),
+    "FilterLogEvents": Limit(10, 10, always=True),
+    "FilterLogEvents, us-east-1": Limit(25, 25, always=True),
+    "FilterLogEvents, slow region": Limit(5, 5, always=True),
 }
 _GROUPS = {
     "RunTask": "modify",
@@ -51,10 +54,16 @@ _GROUPS = {
     "DeregisterTaskDefinition": "register",
     "DescribeTaskDefinition": "describe definition",
     "GetLogEvents": "GetLogEvents",
+    "FilterLogEvents": "FilterLogEvents",
 }
-_SLOW_REGIONS = frozenset(
-    {"us-west-2", "eu-central-1", "eu-west-1", "ap-northeast-3", "ap-southeast-3", "ca-west-1", "il-central-1"}
-)
+_SLOWEST = frozenset({"ap-northeast-3", "ap-southeast-3", "ca-west-1", "eu-central-1", "il-central-1"})
+_REGIONAL = {
+    "GetLogEvents": dict.fromkeys({"us-west-2", "eu-west-1"} | _SLOWEST, "GetLogEvents, slow region"),
+    "FilterLogEvents": {
+        "us-east-1": "FilterLogEvents, us-east-1",
+        **dict.fromkeys(_SLOWEST, "FilterLogEvents, slow region"),
+    },
+}
 
 
 class Bucket:
@@ -90,8 +99,7 @@ def groups_of(operation: str, params: Mapping[str, Any], region: str) -> list[st
     group = _GROUPS.get(operation)
     if group is None:
         return []
-    if operation == "GetLogEvents" and region in _SLOW_REGIONS:
-        return ["GetLogEvents, slow region"]
+    group = _REGIONAL.get(operation, {}).get(region, group)
     return [group, *(_fargate(params) if operation == "RunTask" else [])]
 
 

@@ -39,6 +39,7 @@ class Follower:
         self._taken: dict[int, Counter[int]] = defaultdict(Counter)
         self._swept: Counter[int] = Counter()
         self._newest: int | None = None
+        self._from = 0
 
     @property
     def window_start(self) -> int:
@@ -49,15 +50,22 @@ class Follower:
         """Take a page read with the forward token that the last page gave. The API gives no event twice that way."""
         return [self._take(event) for event in events]
 
-    def begin_sweep(self) -> int:
-        """Start to read a whole window again; returns where it begins (milliseconds)."""
+    def begin_sweep(self, reach: int | None = None) -> int:
+        """Start to read a window again; returns where it begins (milliseconds).
+
+        `reach` is how far it goes back from the newest event (milliseconds); None: as far as is remembered.
+        """
         self._swept.clear()
-        return self.window_start
+        back = self._overlap if reach is None else min(reach, self._overlap)
+        self._from = 0 if self._newest is None else max(0, self._newest - back)
+        return self._from
 
     def sweep(self, events: Iterable[LogEvent]) -> list[LogEvent]:
         """Take one page of the sweep. The token after its last page continues behind everything that it saw."""
         new = []
         for event in events:
+            if event.timestamp < self._from:
+                continue  # it was read for another stream, whose window began earlier
             key = hash(event)
             self._swept[key] += 1
             if self._swept[key] > self._taken[event.timestamp // 1000][key]:

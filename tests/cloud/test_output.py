@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ecs_block import ECSTask, TaskFailed
-from ecs_block.engine import logs
+from ecs_block.engine import stream
 from ecs_block.local import LocalCloud
 
 ROLE = "arn:aws:iam::123456789012:role/execution"
@@ -18,7 +18,7 @@ ROLE = "arn:aws:iam::123456789012:role/execution"
 @pytest.fixture
 def quick_drain(monkeypatch):
     """Wait two seconds for late lines instead of six; the clouds here are never later than that."""
-    monkeypatch.setattr(logs, "QUIET", 2.0)
+    monkeypatch.setattr(stream, "QUIET", 2.0)
 
 
 def output_of(cloud, script, **fields):

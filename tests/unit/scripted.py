@@ -263,6 +263,23 @@ class FakeAws:
         events = [{"timestamp": t, "message": m, "ingestionTime": t} for t, _, m in page]
         return {"events": events, "nextForwardToken": f"{token[0]}/{token[1]}"}
 
+    def FilterLogEvents(
+        self, logGroupName: str, logStreamNames: list[str], startTime: int = 0, nextToken: str = "0"
+    ) -> dict[str, Any]:
+        """Answer for several streams, which all hold the same events here, in pages of a hundred."""
+        now = self.clock.now()
+        visible = [
+            (timestamp, number, name, message)
+            for number, (at, timestamp, message) in enumerate(self.log_events)
+            for name in logStreamNames
+            if at <= now and timestamp >= startTime
+        ]
+        visible.sort()
+        start, end = int(nextToken), int(nextToken) + 100
+        page = visible[start:end]
+        events = [{"timestamp": t, "message": m, "ingestionTime": t, "logStreamName": name} for t, _, name, m in page]
+        return {"events": events, **({"nextToken": str(end)} if end < len(visible) else {})}
+
 
 class After:
     """The call takes effect, and then its answer is lost."""

@@ -184,19 +184,45 @@ def test_a_failed_task_that_was_not_streamed_tells_its_last_lines_too():
     assert aws.calls["GetLogEvents"] == 1
 
 
-def test_the_streams_of_many_tasks_stay_within_the_quota():
-    """Fifty streams in a region that allows 25 reads a second."""
+def test_the_streams_of_many_tasks_are_read_together_and_whole():
+    """A hundred and fifty tasks: every line of each once and in order, with a fraction of the calls, within the quota."""
+    count = 150
 
     async def work(clock):
         aws = FakeAws(clock)
-        aws.lives += [life_of(60) for _ in range(50)]
-        aws.log_events = [(3.0, 1, "x")]
+        aws.lives += [life_of(40) for _ in range(count)]
+        aws.log_events = [(3.0, 1000, "a"), (3.0, 1000, "b"), (5.0, 1500, "d"), (6.5, 1200, "c"), (45.0, 9000, "late")]
+        outputs = [io.StringIO() for _ in range(count)]
         async with anyio.create_task_group() as group:
-            for _ in range(50):
+            for output in outputs:
                 run = make_run(aws, clock, stream_output=True, execution_role_arn=ROLE)
-                run.teller._output = io.StringIO()
+                run.teller._output = output
                 group.start_soon(engine.run, run)
-        return aws.calls["GetLogEvents"], clock.now()
+        return aws.calls, outputs, clock.now()
 
-    calls, seconds = simulate(work)
-    assert calls <= 25 * seconds + 25
+    calls, outputs, seconds = simulate(work)
+    assert {output.getvalue() for output in outputs} == {"a\nb\nc\nd\nlate\n"}
+    assert calls["FilterLogEvents"] <= 10 * seconds + 10
+    assert calls["GetLogEvents"] <= count
+
+
+def test_a_stream_that_is_missing_does_not_keep_the_others_from_being_read():
+    """FilterLogEvents refuses them all; then each is asked for by itself."""
+    gone = refused("ResourceNotFoundException", "The specified log stream does not exist.", Kind.NOT_FOUND)
+
+    async def work(clock):
+        aws = FakeAws(clock)
+        aws.lives += [life_of(20) for _ in range(6)]
+        aws.log_events = [(3.0, 1000, "a")]
+        aws.answer_next("FilterLogEvents", *[gone] * 100)
+        outputs = [io.StringIO() for _ in range(6)]
+        async with anyio.create_task_group() as group:
+            for output in outputs:
+                run = make_run(aws, clock, stream_output=True, execution_role_arn=ROLE)
+                run.teller._output = output
+                group.start_soon(engine.run, run)
+        return aws, [output.getvalue() for output in outputs]
+
+    aws, printed = simulate(work)
+    assert printed == ["a\n"] * 6
+    assert aws.calls["FilterLogEvents"] == 1
