@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any
 
 import boto3
@@ -31,10 +32,10 @@ def client(service: str) -> Any:
     return boto3.client(service, config=Config(max_pool_connections=THREADS, retries={"mode": "standard"}))
 
 
-def register(ecs: Any, **container: Any) -> str:
+def register(ecs: Any, roles: Mapping[str, str] = MappingProxyType({}), **container: Any) -> str:
     """Register the one definition."""
     containers = [{"name": "main", "image": "python:3.11", "essential": True, **container}]
-    answer = ecs.register_task_definition(**_DEFINITION, containerDefinitions=containers)
+    answer = ecs.register_task_definition(**_DEFINITION, **roles, containerDefinitions=containers)
     return str(answer["taskDefinition"]["taskDefinitionArn"])
 
 

@@ -375,7 +375,7 @@ class ECSTask(Block):
                 raise InvalidTask(f"Item {index} of the commands: {error} Nothing was started.") from None
             run = task._run(None, hook, output)
             run.control = control
-            if task.aws_credentials is self.aws_credentials:
+            if task.aws_credentials == self.aws_credentials:
                 run.conversation = conversation
             runs.append(run)
         return runs

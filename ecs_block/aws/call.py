@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from ecs_block.aws.credentials import AwsCredentials
 from ecs_block.aws.hidden import muted
 
 if TYPE_CHECKING:
-    import anyio
+    from concurrent.futures import ThreadPoolExecutor
 
 __all__ = ["THREADS", "Aws"]
 
@@ -47,12 +47,12 @@ class Aws:
         The call runs in a worker thread and is not abandoned when the caller is cancelled: its answer, which may say that a
         task was started, is never lost.
         """
-        import anyio.to_thread
+        import anyio
 
         work = partial(self._invoke, service, operation, region, params)
         answer: dict[str, Any] = {}
         with anyio.CancelScope(shield=True):
-            answer = await _uninterrupted(partial(anyio.to_thread.run_sync, work, limiter=_limiter()))
+            answer = await (_in_asyncio(work) if _runs_asyncio() else _in_trio(work))
         return answer  # noqa: RET504  (to a type checker a scope may swallow what is raised in it)
 
     def _invoke(self, service: str, operation: str, region: str | None, params: dict[str, Any]) -> dict[str, Any]:
@@ -74,25 +74,43 @@ class Aws:
         return answer
 
 
-async def _uninterrupted(work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
-    """Await work whose answer must not be lost, also when asyncio itself cancels the task.
+def _runs_asyncio() -> bool:
+    import asyncio  # deferred, as in all of this file: importing ecs_block stays quick
+
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
+
+
+async def _in_trio(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    import anyio.to_thread
+
+    variable = _limiter_variable()
+    try:
+        limiter = variable.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(THREADS)
+        variable.set(limiter)
+    return await anyio.to_thread.run_sync(work, limiter=limiter)
+
+
+async def _in_asyncio(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Await work in a thread; its answer is not lost when asyncio itself cancels the task.
 
     A shield holds off cancel scopes, but not `asyncio.Task.cancel()` (`asyncio.timeout`, Ctrl-C under `asyncio.run`). Then
     the answer is waited for first, and the cancellation comes at the caller's next await.
     """
     import asyncio
 
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # trio, where a shield holds everything off
-        return await work()
-    answer = asyncio.ensure_future(work())
+    answer = asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), work)
     cancelled = 0
     while not answer.done():
         try:
             await asyncio.wait([answer])
         except asyncio.CancelledError:
             cancelled += 1
+    task = asyncio.current_task()
     for _ in range(cancelled if task is not None else 0):
         task.uncancel()  # type: ignore[union-attr]
         task.cancel()  # type: ignore[union-attr]
@@ -100,19 +118,15 @@ async def _uninterrupted(work: Callable[[], Awaitable[dict[str, Any]]]) -> dict[
 
 
 @cache
+def _threads(process: int) -> ThreadPoolExecutor:
+    """The worker threads of this process, for all its asyncio loops (after a fork, new ones)."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="ecs_block")
+
+
+@cache
 def _limiter_variable() -> Any:
     from anyio.lowlevel import RunVar
 
     return RunVar("ecs_block_calls")
-
-
-def _limiter() -> anyio.CapacityLimiter:
-    import anyio
-
-    variable = _limiter_variable()
-    try:
-        found: anyio.CapacityLimiter = variable.get()
-    except LookupError:
-        found = anyio.CapacityLimiter(THREADS)
-        variable.set(found)
-    return found

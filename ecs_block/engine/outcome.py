@@ -35,7 +35,7 @@ TAIL = 20  # lines
 LOG_DELIVERY = ("ecs-block.log-delivery", "complete-when-stopped")
 
 
-@dataclass
+@dataclass(slots=True)
 class Task:
     """A task of a run, and what has to be known to judge it."""
 
@@ -93,6 +93,8 @@ async def outcome_of(task: Task) -> ECSTaskResult:
 
 async def _to_its_end(task: Task, watcher: Watcher, watched: Watched, reader: LogReader) -> EcsBlockError | None:
     """Watch and show the output until both have ended. Returns what kept the end from being seen."""
+    if task.log_options is None or not task.run.fields.stream_output:
+        return await _watch(task, watcher, watched, reader, None)
     # Nothing inside may raise but a cancellation: a task group would wrap it.
     async with anyio.create_task_group() as group:
         failure = await _watch(task, watcher, watched, reader, group)

@@ -126,32 +126,29 @@ def forget(conversation: Conversation, arn: str) -> None:
         del linked[key]
 
 
-@asynccontextmanager
-async def in_use(conversation: Conversation, revision: Revision, *, deregister: bool) -> AsyncIterator[None]:
-    """Hold a revision while a run uses it; afterwards deregister it, if asked to and if this run registered it.
-
-    A revision that other runs of the process still use is left to the last of them.
-    """
-    arn = revision.arn
-    key = (conversation.aws.key, arn)
+def hold(conversation: Conversation, revision: Revision, *, deregister: bool) -> None:
+    """Note that a run uses a revision; `deregister` says that it is unwanted afterwards, if this run registered it."""
+    key = (conversation.aws.key, revision.arn)
     with _memory.lock:
         _memory.in_use[key] += 1
         if deregister and revision.registered:
             _memory.unwanted.add(key)
-    try:
-        yield
-    finally:
-        with _memory.lock:
-            _memory.in_use[key] -= 1
-            last = key in _memory.unwanted and not _memory.in_use[key]
-            if not _memory.in_use[key]:
-                del _memory.in_use[key]
-            if last:
-                _memory.unwanted.discard(key)
-                forget(conversation, arn)
+
+
+async def release(conversation: Conversation, revision: Revision) -> None:
+    """Note that a run has ended; the last one that used an unwanted revision deregisters it."""
+    key = (conversation.aws.key, revision.arn)
+    with _memory.lock:
+        _memory.in_use[key] -= 1
+        last = not _memory.in_use[key]
+        unwanted = last and key in _memory.unwanted
         if last:
-            with anyio.CancelScope(shield=True):
-                await _deregister(conversation, arn)
+            del _memory.in_use[key]
+            _memory.unwanted.discard(key)
+    if unwanted:
+        forget(conversation, revision.arn)
+        with anyio.CancelScope(shield=True):
+            await _deregister(conversation, revision.arn)
 
 
 async def _deregister(conversation: Conversation, arn: str) -> None:

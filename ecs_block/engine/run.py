@@ -11,8 +11,8 @@ a task that somebody else started, `start` leaves the waiting to somebody else.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import anyio
@@ -24,6 +24,7 @@ from ecs_block.engine.launch import Order, identity, launch
 from ecs_block.engine.outcome import Task, outcome_of
 from ecs_block.engine.prepare import Ready, Run, check_count, prepare
 from ecs_block.engine.stop import stop
+from ecs_block.engine.watch import kept
 from ecs_block.errors import AwsError, ClusterNotFound, InfrastructureNotFound
 from ecs_block.plan.definition import MAIN_CONTAINER
 from ecs_block.plan.result import ECSTaskResult, combined
@@ -40,11 +41,12 @@ async def run(run: Run, task_status: TaskStatus[str] | None = None) -> ECSTaskRe
     OutcomeUnknown.
     """
     fields = run.fields
-    name = run.run_id or uuid.uuid4().hex
+    name = ""
     attempt = 1
     on_demand = False
     while True:
         if run.run_id is not None or fields.retries_on_interruption:
+            name = name or run.run_id or uuid.uuid4().hex
             run.variables = {"ECS_BLOCK_RUN_ID": name, "ECS_BLOCK_ATTEMPT": str(attempt)}
         result = await _attempt(run, attempt, on_demand, _once(task_status))
         if result.outcome != "interrupted" or attempt > fields.retries_on_interruption:
@@ -57,41 +59,63 @@ async def run(run: Run, task_status: TaskStatus[str] | None = None) -> ECSTaskRe
     return result
 
 
+def _nobody(identifier: str) -> None:
+    """Nobody wants to know that a task has started."""
+
+
 def _once(task_status: TaskStatus[str] | None) -> Started:
     """Give a function that calls `started` at its first call only: a later attempt must not call it again."""
-    waiting = [task_status] if task_status is not None else []
+    if task_status is None:
+        return _nobody
+    waiting = [task_status]
     return lambda identifier: waiting.pop().started(identifier) if waiting else None
 
 
 async def _attempt(run: Run, attempt: int, on_demand: bool, started: Started) -> ECSTaskResult:
-    async with _launched(run, attempt, on_demand=on_demand) as (ready, tasks):
-        follows = [_task(run, ready, task, attempt, started, alone=len(tasks) == 1) for task in tasks]
-        for task in follows:
-            run.teller.launched(str(task.identifier), ready.revision.arn, attempt)
-        results = await _outcomes(follows)
+    launched = await _launched(run, attempt, on_demand=on_demand, started=started)
+    try:
+        results = await _outcomes(launched.tasks)
+    finally:
+        await registry.release(run.conversation, launched.revision)
     if all(result.error is None for result in results):
         started(results[0].identifier or "")  # a task that was too quick to be seen running has run all the same
     return combined(results)
 
 
-@asynccontextmanager
-async def _launched(
-    run: Run, attempt: int = 1, *, on_demand: bool = False
-) -> AsyncIterator[tuple[Ready, list[Mapping[str, Any]]]]:
-    """Prepare and launch; the definition is in use for as long as the context lasts."""
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """The tasks of one launch; whoever has it releases the revision when they have ended."""
+
+    revision: registry.Revision
+    tasks: list[Task]
+
+
+async def _launched(run: Run, attempt: int, *, on_demand: bool = False, started: Started = _nobody) -> Launched:
+    """Prepare and launch, the definition being held from then on."""
     run.start_by = run.conversation.clock.now() + run.fields.task_start_timeout_seconds
-    ready = await prepare(run, on_demand=on_demand)
-    deregister = run.fields.auto_deregister_task_definition
     try:
-        async with registry.in_use(run.conversation, ready.revision, deregister=deregister):
-            yield ready, await _launch(run, ready, attempt)
-            return
+        return await _try_to_launch(run, attempt, on_demand, started)
     except _Inactive:
-        registry.forget(run.conversation, ready.revision.arn)
-    # Somebody deregistered it between our look and the launch. Nothing was started, so asking once more is safe.
+        # Somebody deregistered it between our look and the launch. Nothing was started, so asking once more is safe.
+        return await _try_to_launch(run, attempt, on_demand, started, last_try=True)
+
+
+async def _try_to_launch(
+    run: Run, attempt: int, on_demand: bool, started: Started, *, last_try: bool = False
+) -> Launched:
     ready = await prepare(run, on_demand=on_demand)
-    async with registry.in_use(run.conversation, ready.revision, deregister=deregister):
-        yield ready, await _launch(run, ready, attempt, last_try=True)
+    registry.hold(run.conversation, ready.revision, deregister=run.fields.auto_deregister_task_definition)
+    try:
+        tasks = await _launch(run, ready, attempt, last_try=last_try)
+    except BaseException as error:
+        await registry.release(run.conversation, ready.revision)
+        if isinstance(error, _Inactive):
+            registry.forget(run.conversation, ready.revision.arn)
+        raise
+    found = [_task(run, ready, task, attempt, started, alone=len(tasks) == 1) for task in tasks]
+    for task in found:
+        run.teller.launched(str(task.identifier), ready.revision.arn, attempt)
+    return Launched(ready.revision, found)
 
 
 class _Inactive(Exception):
@@ -129,14 +153,14 @@ def _task(run: Run, ready: Ready, task: Mapping[str, Any], attempt: int, started
     identifier = _identifier(ready.request, task)
     return Task(
         run,
-        task,
+        kept(task),
         identifier.cluster,
         ready.plan.container,
         essential=ready.plan.essential,
         log_options=ready.plan.log_options,
         attempt=attempt,
         start_by=run.start_by,
-        on_start=lambda: started(str(identifier)),
+        on_start=None if started is _nobody else lambda: started(str(identifier)),
         output_prefix="" if alone else f"[{identifier.task_arn[-6:]}] ",
     )
 
@@ -162,10 +186,9 @@ async def _outcomes(tasks: Sequence[Task]) -> list[ECSTaskResult]:
 async def start(run: Run) -> str:
     """Launch a task and return its identifier, without waiting for anything. Raises as `run` does until then."""
     check_count(run.fields)
-    async with _launched(run) as (ready, tasks):
-        identifier = str(_identifier(ready.request, tasks[0]))
-        run.teller.launched(identifier, ready.revision.arn, 1)
-        return identifier
+    launched = await _launched(run, 1)
+    await registry.release(run.conversation, launched.revision)
+    return str(launched.tasks[0].identifier)
 
 
 async def attach(run: Run, identifier: str) -> ECSTaskResult:

@@ -46,6 +46,26 @@ RUNNING = _RANKS["RUNNING"]
 STOPPED = _RANKS["STOPPED"]
 
 
+# What is read of a task again; AWS tells ten times as much, and a thousand runs would keep it.
+_KEPT = frozenset(
+    {"taskArn", "clusterArn", "taskDefinitionArn", "lastStatus", "version", "stopCode", "stoppedReason", "containers"}
+    | {"attributes", "createdAt", "pullStartedAt", "pullStoppedAt", "startedAt", "stoppingAt", "executionStoppedAt"}
+    | {"stoppedAt"}
+)
+_KEPT_OF_CONTAINER = frozenset({"name", "exitCode", "reason", "lastStatus", "image", "runtimeId"})
+
+
+def kept(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Give of a described task what is needed of it."""
+    found = {key: value for key, value in task.items() if key in _KEPT}
+    if "containers" in found:
+        found["containers"] = [
+            {key: value for key, value in container.items() if key in _KEPT_OF_CONTAINER}
+            for container in found["containers"]
+        ]
+    return found
+
+
 class Watched:
     """A task that is being watched: what was last seen of it, and when to look again."""
 
@@ -93,7 +113,7 @@ class Watched:
         if version < self.version or rank < self.rank:
             return False
         news = rank != self.rank or version != self.version
-        self.task, self.version, self.rank = task, version, rank
+        self.task, self.version, self.rank = kept(task), version, rank
         return news
 
     def next_pause(self) -> float:

@@ -311,9 +311,9 @@ def _settle(value: Any, key: str) -> Any:
 
 
 def registrable(definition: Mapping[str, Any], output_only: Iterable[str]) -> Definition:
-    """Copy a described definition without what only AWS writes, so that it can be registered."""
+    """Give of a described definition what can be registered: all but what only AWS writes."""
     left_out = set(output_only)
-    return copy.deepcopy({key: value for key, value in definition.items() if key not in left_out})
+    return {key: value for key, value in definition.items() if key not in left_out}
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any], output_only: Iterable[str] = ()) -> list[str]:

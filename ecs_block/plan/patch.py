@@ -49,6 +49,8 @@ class JsonPatch:
 
     def apply(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Apply all operations to a copy of the document. Raises PatchError for the first that does not apply."""
+        if not self._operations:
+            return dict(document)
         result: Any = copy.deepcopy(dict(document))
         for index, operation in enumerate(self._operations):
             result = _apply_one(index, operation, result)
