@@ -48,6 +48,12 @@ def cluster_of(task_arn: str) -> str | None:
     return parts[0] if task_arn.startswith("arn:") and len(parts) == 2 else None
 
 
+def cluster_arn_of(task_arn: str) -> str | None:
+    """Give the ARN of the cluster that a task ARN names (None for the old short ARN format)."""
+    name = cluster_of(task_arn)
+    return None if name is None else f"{task_arn.split(':task/', 1)[0]}:cluster/{name}"
+
+
 def same_cluster(one: str, other: str) -> bool:
     """Tell whether two spellings, names or ARNs, mean the same cluster."""
     if one.startswith("arn:") and other.startswith("arn:"):

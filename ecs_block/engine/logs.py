@@ -82,9 +82,10 @@ class LogReader:
         if first is None or rest > 0:
             await self._relay.rest(max(rest, 0.001))
             return
-        together = [stream for stream in open_streams if stream.due <= now and stream.may_be_read_with(first)]
-        if first in together and len(together) >= WORTH_READING_TOGETHER:
-            await self._read_together(together[:MOST_TOGETHER])
+        due = [stream for stream in open_streams if stream.due <= now and stream.may_be_read_with(first)]
+        together = {stream.name: stream for stream in [*due, first]}  # of runs that follow the same one, one at a time
+        if first.may_be_read_with(first) and len(together) >= WORTH_READING_TOGETHER:
+            await self._read_together(list(together.values())[-MOST_TOGETHER:])
         else:
             await self._read(first)
 

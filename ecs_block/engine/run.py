@@ -18,14 +18,14 @@ from typing import Any, cast
 import anyio
 from anyio.abc import TaskStatus
 
-from ecs_block.arn import TaskIdentifier, cluster_of, get_container, parse_task_identifier
+from ecs_block.arn import TaskIdentifier, cluster_arn_of, get_container, parse_task_identifier
 from ecs_block.engine import network, registry
 from ecs_block.engine.launch import Order, identity, launch
 from ecs_block.engine.outcome import Task, outcome_of
 from ecs_block.engine.prepare import Ready, Run, check_count, prepare
 from ecs_block.engine.stop import stop
 from ecs_block.engine.watch import kept
-from ecs_block.errors import AwsError, ClusterNotFound, InfrastructureNotFound
+from ecs_block.errors import AwsError, ClusterNotFound, InfrastructureNotFound, InvalidTask, Kind
 from ecs_block.plan.definition import MAIN_CONTAINER
 from ecs_block.plan.result import ECSTaskResult, combined
 
@@ -132,6 +132,11 @@ async def _launch(run: Run, ready: Ready, attempt: int, *, last_try: bool = Fals
     except AwsError as error:
         if "TaskDefinition is inactive" in error.aws_message and not last_try:
             raise _Inactive from None
+        if error.kind is Kind.CONFLICT and run.run_id is not None:
+            raise InvalidTask(
+                f"run_id {run.run_id!r} was used with another request, for {', '.join(error.resource_ids) or 'another task'}. "
+                "Repeat it with the same block, or use another run_id."
+            ) from None
         if "subnet" in error.aws_message.lower():
             network.forget(run.conversation, run.fields.vpc_id)
         raise
@@ -146,7 +151,7 @@ async def _launch(run: Run, ready: Ready, attempt: int, *, last_try: bool = Fals
 def _identifier(request: Mapping[str, Any], task: Mapping[str, Any]) -> TaskIdentifier:
     """Name a task by the cluster as it was given, else by the cluster's ARN."""
     arn = str(task["taskArn"])
-    return TaskIdentifier(str(request.get("cluster") or task.get("clusterArn") or cluster_of(arn)), arn)
+    return TaskIdentifier(str(request.get("cluster") or task.get("clusterArn") or cluster_arn_of(arn)), arn)
 
 
 def _task(run: Run, ready: Ready, task: Mapping[str, Any], attempt: int, started: Started, *, alone: bool) -> Task:

@@ -129,7 +129,7 @@ class Watcher:
         self._conversation = conversation
         self._clock = conversation.clock
         self._cluster = cluster
-        self._watched: dict[str, Watched] = {}
+        self._watched: set[Watched] = set()  # a task may be watched by several runs
         self._relay = Relay(self._turn, conversation.clock)
         # Heaps may hold entries that are out of date: those whose time is not the task's own any more.
         self._dues: list[tuple[float, int, Watched]] = []
@@ -144,14 +144,16 @@ class Watcher:
     def add(self, task: Mapping[str, Any], interval: float) -> Watched:
         """Begin to watch a task that RunTask or DescribeTasks gave."""
         watched = Watched(str(task["taskArn"]), interval)
-        watched.observe(task)
-        self._watched[watched.arn] = watched
+        # Of a task that has ended, RunTask tells only that (when a token is sent again): DescribeTasks has to say how.
+        if task.get("lastStatus") != "STOPPED" or "stoppedAt" in task:
+            watched.observe(task)
+        self._watched.add(watched)
         self._look_at(watched, self._clock.now() + min(FIRST_LOOKS[0], interval))
         return watched
 
     def remove(self, watched: Watched) -> None:
         """Stop watching."""
-        self._watched.pop(watched.arn, None)
+        self._watched.discard(watched)
 
     def wake_at(self, watched: Watched, deadline: float) -> None:
         """Let `news` return at a time (on the clock) though there may be no news; infinity for never."""
@@ -197,7 +199,7 @@ class Watcher:
         """Give the first time in a heap that still counts, and drop those before it that do not."""
         while heap:
             time, _, watched = heap[0]
-            if getattr(watched, of) == time and self._watched.get(watched.arn) is watched:
+            if getattr(watched, of) == time and watched in self._watched:
                 return time
             heapq.heappop(heap)
         return math.inf
@@ -215,7 +217,7 @@ class Watcher:
     async def _look(self, batch: list[Watched]) -> None:
         try:
             answer = await self._conversation.call(
-                "ecs", "DescribeTasks", cluster=self._cluster, tasks=[watched.arn for watched in batch]
+                "ecs", "DescribeTasks", cluster=self._cluster, tasks=list({watched.arn: None for watched in batch})
             )
         except AwsError as error:
             self._not_seen(batch, error)

@@ -226,3 +226,29 @@ def test_a_stream_that_is_missing_does_not_keep_the_others_from_being_read():
     aws, printed = simulate(work)
     assert printed == ["a\n"] * 6
     assert aws.calls["FilterLogEvents"] == 1
+
+
+def test_runs_that_follow_the_same_task_all_get_its_lines():
+    """Five that wait for one task, beside others."""
+
+    async def work(clock):
+        aws = FakeAws(clock)
+        aws.lives += [life_of(20) for _ in range(5)]
+        aws.log_events = [(3.0, 1000, "a"), (4.0, 2000, "b")]
+        outputs = []
+
+        async def one(verb, *arguments):
+            run = make_run(aws, clock, stream_output=True, execution_role_arn=ROLE)
+            run.teller._output = io.StringIO()
+            outputs.append(run.teller._output)
+            await verb(run, *arguments)
+
+        identifier = await engine.start(make_run(aws, clock, stream_output=True, execution_role_arn=ROLE))
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(one, engine.attach, identifier)
+            for _ in range(4):
+                group.start_soon(one, engine.run)
+        return [output.getvalue() for output in outputs]
+
+    assert simulate(work) == ["a\nb\n"] * 9

@@ -326,6 +326,39 @@ def test_the_worst_of_several_tasks_speaks_for_all():
     assert sorted(task.status_code for task in result.tasks) == [0, 0, 3]
 
 
+def test_the_same_run_id_gives_the_same_task_and_its_outcome(backend):
+    """Running or ended: AWS knows the token. Of an ended task RunTask tells only that it has ended."""
+
+    async def work(clock):
+        aws = FakeAws(clock)
+        aws.lives.append(life_of(10, code=3))
+        real = aws.RunTask
+
+        def run_task(**params):
+            answer = real(**params)
+            short = {"taskArn", "lastStatus", "desiredStatus"}
+            ended = answer["tasks"][0]["lastStatus"] == "STOPPED"
+            tasks = [{key: task[key] for key in short & set(task)} if ended else task for task in answer["tasks"]]
+            return {**answer, "tasks": tasks}
+
+        aws.RunTask = run_task
+        results = []
+
+        async def one():
+            results.append(await engine.run(make_run(aws, clock, run_id="nightly")))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(one)
+            group.start_soon(one)
+        await one()
+        return aws, results
+
+    aws, results = simulate(work, backend)
+    assert len(aws.tasks) == 1
+    assert [result.status_code for result in results] == [3, 3, 3]
+    assert len({result.identifier for result in results}) == 1
+
+
 # --- before the launch -------------------------------------------------------------------------------------------------
 
 
