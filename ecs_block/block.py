@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self
 from pydantic import SecretStr
 
 from ecs_block.errors import BlockExists, BlockInvalid, BlockNotFound, InvalidTask
+from ecs_block.home import home
 from ecs_block.oddity import warn_caller
 from ecs_block.parse import line_of, parse
 from ecs_block.plan.redact import looks_secret
@@ -27,7 +28,6 @@ from ecs_block.plan.shape import did_you_mean
 from ecs_block.plan.strict import Strict
 
 FORMAT_VERSION = 1
-HOME_VARIABLE = "ECS_BLOCK_HOME"
 _LARGEST_FILE = 4 * 1024 * 1024  # bytes; a task definition has at most 64 KiB
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")  # Windows opens these as devices, whatever the folder
@@ -114,7 +114,7 @@ class Block(Strict):
         On `Block` itself: of the `type` given, else of all types, each as `type/name`.
         """
         slug = cls.type_slug() or type
-        folder = _home("config") / "blocks"
+        folder = home("config") / "blocks"
         if slug:
             _check_name("type", slug)
             return sorted(path.stem for path in (folder / slug).glob("*.json") if _NAME.fullmatch(path.stem))
@@ -216,21 +216,10 @@ def _class_for(cls: type[Block], data: dict[str, Any], text: str, path: Path) ->
 # --- files -------------------------------------------------------------------------------------------------------------
 
 
-def _home(kind: str) -> Path:
-    """The folder of the blocks (`config`) or the journal (`state`)."""
-    given = os.environ.get(HOME_VARIABLE)
-    if given:
-        return Path(given).expanduser()
-    import platformdirs
-
-    folder = platformdirs.user_config_path if kind == "config" else platformdirs.user_state_path
-    return folder("ecs_block", appauthor=False)
-
-
 def _path(slug: str, name: str) -> Path:
     _check_name("type", slug)
     _check_name("name", name)
-    return _home("config") / "blocks" / slug / f"{name}.json"
+    return home("config") / "blocks" / slug / f"{name}.json"
 
 
 def _check_name(what: str, text: str) -> None:
@@ -265,7 +254,7 @@ def _read_text(path: Path) -> str:
 
 
 def _in_home(path: Path) -> bool:
-    return path.is_relative_to(_home("config"))
+    return path.is_relative_to(home("config"))
 
 
 def _write_whole(path: Path, text: str, overwrite: bool) -> None:

@@ -89,3 +89,6 @@ class Trouble(Event):
 
 Hook = Callable[[Event], object]
 """What `on_event=` takes."""
+
+Progress = Callable[[int, int], object]
+"""What `on_progress=` of `map` takes: how many tasks have ended, and how many there are."""

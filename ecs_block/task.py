@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
     from ecs_block.engine.prepare import Run
-    from ecs_block.events import Hook
+    from ecs_block.events import Hook, Progress
 
 LaunchType = Literal["FARGATE", "EC2", "EXTERNAL", "FARGATE_SPOT", "MANAGED_INSTANCES"]
 MOST_AT_ONCE = 100  # tasks that `map` runs at once unless told otherwise
@@ -270,17 +270,19 @@ class ECSTask(Block):
         *,
         max_concurrency: int = MOST_AT_ONCE,
         on_event: Hook | None = None,
+        on_progress: Progress | None = None,
         output: TextIO | None = None,
     ) -> AsyncIterator[ECSTaskResult]:
         """Run one task for each command (or mapping of fields to change) and yield the results as they end.
 
         One failure does not end the others; where `run` would raise, the result's `error` says it. Leaving the loop early
-        stops what was started. Raises InvalidTask, naming the index, before anything is started.
+        stops what was started. `on_progress` is called with how many have ended, and how many there are. Raises InvalidTask,
+        naming the index, before anything is started.
         """
         from ecs_block.engine import many
 
         runs = self._runs(commands, max_concurrency, on_event, output)
-        results = many.as_they_end(runs, max_concurrency)
+        results = many.as_they_end(runs, max_concurrency, on_progress)
         try:
             async for _, result in results:
                 yield result
@@ -293,6 +295,7 @@ class ECSTask(Block):
         *,
         max_concurrency: int = MOST_AT_ONCE,
         on_event: Hook | None = None,
+        on_progress: Progress | None = None,
         output: TextIO | None = None,
     ) -> list[ECSTaskResult]:
         """Run one task for each command (or mapping of fields to change) and return the results in order, as `amap` does."""
@@ -301,7 +304,7 @@ class ECSTask(Block):
         runs = self._runs(commands, max_concurrency, on_event, output)
         if not runs:
             return []
-        return bridge.block_on(lambda: many.in_order(runs, max_concurrency), runs[0].control)
+        return bridge.block_on(lambda: many.in_order(runs, max_concurrency, on_progress), runs[0].control)
 
     async def akill(self, identifier: str, grace_seconds: int = 30) -> None:
         """Stop a task. One that has stopped already is fine.

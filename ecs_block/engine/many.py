@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import cast
@@ -13,21 +14,33 @@ from ecs_block.engine import run as engine
 from ecs_block.engine.prepare import Run
 from ecs_block.engine.signals import into_this_loop
 from ecs_block.errors import AwsError, EcsBlockError, InvalidTask, TaskLaunchFailed
+from ecs_block.events import Progress
 from ecs_block.plan.result import ECSTaskResult
+
+logger = logging.getLogger("ecs_block")
 
 Ended = Callable[[int, ECSTaskResult], None]
 
 
-async def each(runs: Sequence[Run], limit: int, ended: Ended) -> None:
+async def each(runs: Sequence[Run], limit: int, ended: Ended, progress: Progress | None = None) -> None:
     """Run many, `limit` at a time, and tell each result with its index. Only a cancellation ends it early."""
     free = anyio.Semaphore(limit)
+    done = 0
 
     async def one(index: int) -> None:
+        nonlocal done, progress
         try:
             result = await result_or_error(runs[index])
         finally:
             free.release()
         ended(index, result)
+        done += 1
+        if progress is not None:
+            try:
+                progress(done, len(runs))
+            except Exception:
+                logger.exception("The progress hook %r raised, and is not called any more; the runs go on.", progress)
+                progress = None
 
     async with anyio.create_task_group() as group:
         for index in range(len(runs)):
@@ -35,14 +48,16 @@ async def each(runs: Sequence[Run], limit: int, ended: Ended) -> None:
             group.start_soon(one, index)
 
 
-async def in_order(runs: Sequence[Run], limit: int) -> list[ECSTaskResult]:
+async def in_order(runs: Sequence[Run], limit: int, progress: Progress | None = None) -> list[ECSTaskResult]:
     """Run many and return their results in the order of the runs."""
     results: dict[int, ECSTaskResult] = {}
-    await each(runs, limit, results.__setitem__)
+    await each(runs, limit, results.__setitem__, progress)
     return [results[index] for index in range(len(runs))]
 
 
-async def as_they_end(runs: Sequence[Run], limit: int) -> AsyncGenerator[tuple[int, ECSTaskResult], None]:
+async def as_they_end(
+    runs: Sequence[Run], limit: int, progress: Progress | None = None
+) -> AsyncGenerator[tuple[int, ECSTaskResult], None]:
     """Run many and yield each result with its index when it ends.
 
     The runs live in the background loop, not in this generator: a caller may leave an async generator at any time and from
@@ -58,7 +73,9 @@ async def as_they_end(runs: Sequence[Run], limit: int) -> AsyncGenerator[tuple[i
         mail.append((index, result))
         tell(lambda: arrived.set())
 
-    call = bridge.Call(lambda: each(runs, limit, ended), runs[0].control, on_done=lambda: tell(lambda: arrived.set()))
+    call = bridge.Call(
+        lambda: each(runs, limit, ended, progress), runs[0].control, on_done=lambda: tell(lambda: arrived.set())
+    )
     bridge.submit(call)
     try:
         while True:

@@ -20,6 +20,7 @@ from anyio.lowlevel import RunVar
 from ecs_block.aws import output_only
 from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
+from ecs_block.engine.machine_lock import alone_on_this_machine
 from ecs_block.errors import AwsError, InvalidTask, Kind, TaskDefinitionNotFound
 from ecs_block.plan import definition as definitions
 from ecs_block.plan.definition import Definition
@@ -82,7 +83,9 @@ async def reuse_or_register(conversation: Conversation, definition: Definition) 
         known = _memory.revisions.get(key)
         if known is not None:
             return Revision(known, registered=False)
-        revision = await _find_or_register(conversation, definition)
+        # Processes that need the same new definition at once would each find none, and each register it.
+        async with alone_on_this_machine(f"register {key[1]} in {conversation.aws.region}", conversation.clock):
+            revision = await _find_or_register(conversation, definition)
         _memory.revisions[key] = revision.arn
         return revision
 

@@ -307,6 +307,29 @@ def test_map_gives_results_in_order(cloud):
     assert isinstance(results[2].error, TaskStartFailed)
 
 
+def test_map_tells_its_progress(cloud):
+    """How many have ended, and how many there are; a hook that raises harms nothing."""
+    told = []
+    assert all(task_of(cloud).map(["true"] * 3, on_progress=lambda done, count: told.append((done, count))))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert all(task_of(cloud).map(["true"] * 3, on_progress=lambda done, count: 1 / 0))
+
+
+def test_processes_that_need_the_same_new_definitions_register_each_once():
+    """Four processes at once, ten definitions each: ten registrations."""
+    script = """
+from ecs_block import ECSTask
+results = ECSTask(command=["true"]).map([{"image": f"app:{n}"} for n in range(10)])
+assert all(results), results
+"""
+    with LocalCloud() as cloud:
+        environment = {**os.environ, **cloud.environment}
+        processes = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(4)]
+        assert [process.wait(60) for process in processes] == [0] * 4
+        assert cloud.calls["ecs:RegisterTaskDefinition"] == 10
+        assert cloud.calls["ecs:RunTask"] == 40
+
+
 def test_map_of_nothing_is_nothing(cloud):
     """No call is made."""
     cloud.calls.clear()

@@ -1,0 +1,47 @@
+"""One process of this machine at a time: what several processes must not do at once.
+
+A lock is a file under `$ECS_BLOCK_HOME/locks`, so it ends with its process, however that ends. It is a courtesy: where no file
+can be written, or another process holds on for too long, the work is done without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ecs_block.engine.clock import Clock
+from ecs_block.home import home
+
+logger = logging.getLogger("ecs_block")
+
+PATIENCE = 60.0  # seconds
+LOOK_EVERY = 0.05  # seconds
+
+
+@asynccontextmanager
+async def alone_on_this_machine(name: str, clock: Clock) -> AsyncIterator[None]:
+    """Hold the lock of this name while the context lasts."""
+    from filelock import FileLock, Timeout
+
+    path = home("state") / "locks" / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.lock"
+    lock = FileLock(path, thread_local=False)
+    deadline = clock.now() + PATIENCE
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        while True:
+            try:
+                lock.acquire(blocking=False)
+                break
+            except Timeout:
+                if clock.now() >= deadline:
+                    logger.debug("The lock %s is held for too long; going on without it.", path)
+                    break
+                await clock.sleep(LOOK_EVERY)
+    except OSError as error:
+        logger.debug("No lock can be made at %s; going on without it. %s", path, error)
+    try:
+        yield
+    finally:
+        lock.release()
