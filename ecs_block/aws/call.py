@@ -34,6 +34,11 @@ class Aws:
         """The region of the ECS client."""
         return str(self._client("ecs", None).meta.region_name)
 
+    @property
+    def task_events_queue_url(self) -> str | None:
+        """The queue of ECS's own events, if there is one."""
+        return self.credentials.task_events_queue_url
+
     def _client(self, service: str, region: str | None) -> Any:
         """Give the shared client; kept here too, for the look-up costs more than the rest of a call."""
         key = service, region

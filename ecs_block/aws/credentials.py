@@ -38,6 +38,9 @@ class AwsCredentials(Strict):
     """Role to assume with these credentials; the role's own are then used, and renewed before they expire."""
     external_id: str | None = None
     """External id that the role's trust policy asks for; needs `assume_role_arn`."""
+    task_events_queue_url: str | None = None
+    """SQS queue of this process's own, fed by an EventBridge rule with "ECS Task State Change" events: they wake the watch, and
+    tasks are polled every few minutes only."""
     botocore_config: dict[str, Any] = {}
     """Arguments for botocore's `Config`, merged over ours (retries `standard`, timeouts 10 s and 30 s)."""
 
@@ -90,6 +93,7 @@ class AwsCredentials(Strict):
             self.endpoint_url,
             self.assume_role_arn,
             self.external_id,
+            self.task_events_queue_url,
             repr(sorted(self.botocore_config.items())),
             *chain,
         )

@@ -28,6 +28,10 @@ class Caller(Protocol):
     def region(self) -> str:
         """The region of ECS."""
 
+    @property
+    def task_events_queue_url(self) -> str | None:
+        """The queue of ECS's own events, if there is one."""
+
     async def call(self, service: str, operation: str, *, region: str | None = None, **params: Any) -> dict[str, Any]:
         """Send one request. Raises AwsError."""
 

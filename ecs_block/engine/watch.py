@@ -20,6 +20,7 @@ from ecs_block.arn import short_name
 from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.relay import Relay, Ticket
+from ecs_block.engine.task_events import TaskEvents
 from ecs_block.errors import AwsError, Kind
 
 logger = logging.getLogger("ecs_block")
@@ -28,6 +29,7 @@ BATCH = 100  # API reference, DescribeTasks
 FIRST_LOOKS = (0.3, 0.5, 1.0, 1.5, 2.5, 4.0)  # seconds between the first looks at a task
 MISSING_PATIENCE = 60.0  # seconds for which AWS may not know a task that it has accepted
 REFUSAL_PATIENCE = 60.0  # seconds for which AWS may refuse to describe tasks (a permission that is just being changed)
+SAFETY_NET = 180.0  # seconds between two looks where events tell of changes
 SAY_TROUBLE_EVERY = 60.0  # seconds
 
 STATUSES = (
@@ -140,6 +142,8 @@ class Watcher:
         self._failures = 0
         self._refused_since = math.inf
         self._trouble_said = -math.inf
+        queue = conversation.aws.task_events_queue_url
+        self._events = TaskEvents(conversation, queue) if queue else None
 
     def add(self, task: Mapping[str, Any], interval: float) -> Watched:
         """Begin to watch a task that RunTask or DescribeTasks gave."""
@@ -184,9 +188,7 @@ class Watcher:
             heapq.heappop(self._deadlines)[2].ticket.call()
         wake = min(max(self._first(self._dues, "due"), self._earliest), self._first(self._deadlines, "deadline"))
         if wake > now:
-            self._resting_until = wake
-            await self._relay.rest(min(wake - now, 3600.0))
-            self._resting_until = -math.inf
+            await self._rest(wake)
             return
         due = self._due(now)
         for start in range(0, len(due), BATCH):
@@ -194,6 +196,27 @@ class Watcher:
         # Many tasks need no quicker rhythm than their own: without this, each one's phase would cost a call.
         pace = min((watched.interval for watched in due), default=0.0)
         self._earliest = max(self._earliest, self._clock.now() + min(pace, 0.1 + len(self._watched) / 300))
+
+    async def _rest(self, wake: float) -> None:
+        seconds = wake - self._clock.now()
+        if self._events is not None and self._events.healthy and seconds >= 1:
+            await self._listen(self._events, seconds)
+            return
+        self._resting_until = wake
+        await self._relay.rest(min(seconds, 3600.0))
+        self._resting_until = -math.inf
+
+    async def _listen(self, events: TaskEvents, seconds: float) -> None:
+        """Spend the rest at the queue of events; a task that one is about is looked at now."""
+        changed = set(await events.listen(seconds))
+        for watched in self._watched:
+            if watched.arn in changed or not events.healthy:
+                self._look_at(watched, min(watched.due, self._clock.now()))
+
+    def _pause(self, watched: Watched) -> float:
+        quick = watched.next_pause()
+        listens = self._events is not None and self._events.healthy and watched.looks >= len(FIRST_LOOKS) // 2
+        return max(quick, SAFETY_NET) if listens else quick
 
     def _first(self, heap: list[tuple[float, int, Watched]], of: str) -> float:
         """Give the first time in a heap that still counts, and drop those before it that do not."""
@@ -229,7 +252,7 @@ class Watcher:
             task = seen.get(watched.arn)
             told = watched.observe(task) if task is not None else self._missing(watched, now)
             watched.looks += 1
-            self._look_at(watched, now + watched.next_pause())
+            self._look_at(watched, now + self._pause(watched))
             if told:
                 watched.ticket.call()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import inspect
 import itertools
+import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -95,6 +97,7 @@ class FakeAws:
     """An ECS, a VPC and log streams in memory. A task's life is a list of (seconds after launch, changes)."""
 
     region = "eu-test-1"
+    task_events_queue_url: str | None = None
 
     def __init__(self, clock: SimulatedClock) -> None:
         self.clock = clock
@@ -107,6 +110,7 @@ class FakeAws:
         self.lives: list[list[tuple[float, dict[str, Any]]]] = []
         self.answers: dict[str, list[Any]] = {}
         self.log_events: list[tuple[float, int, str]] = []
+        self.heard = -1.0
         self.subnets = [{"SubnetId": f"subnet-{zone}", "AvailabilityZone": zone} for zone in "abc"]
         self.vpcs = [{"VpcId": "vpc-default"}]
 
@@ -127,7 +131,8 @@ class FakeAws:
             raise scripted
         if scripted is not None:
             return scripted
-        return getattr(self, operation)(**params)
+        answer = getattr(self, operation)(**params)
+        return await answer if inspect.isawaitable(answer) else answer
 
     def sent(self, operation: str) -> list[dict[str, Any]]:
         """The parameters of all calls of an operation."""
@@ -245,6 +250,25 @@ class FakeAws:
             if task["startedBy"] == startedBy and stopped == (desiredStatus == "STOPPED"):
                 found.append(arn)
         return {"taskArns": found}
+
+    # --- events ---------------------------------------------------------------------------------------------------------
+
+    async def ReceiveMessage(self, QueueUrl: str, MaxNumberOfMessages: int, WaitTimeSeconds: int) -> dict[str, Any]:
+        """Give the events of all changes since the last time, and wait for one if there is none."""
+        until = self.clock.now() + WaitTimeSeconds
+        while True:
+            changes = [(task["born"] + at, arn) for arn, task in self.tasks.items() for at, _ in task["life"]]
+            new = sorted(change for change in changes if self.heard < change[0] <= self.clock.now())
+            if new or self.clock.now() >= until:
+                break
+            await self.clock.sleep(0.5)
+        self.heard = self.clock.now()
+        bodies = [{"detail-type": "ECS Task State Change", "detail": {"taskArn": arn}} for _, arn in new]
+        texts = [*map(json.dumps, bodies), "not json", "[]"] if new else []
+        return {"Messages": [{"Body": text, "ReceiptHandle": str(index)} for index, text in enumerate(texts)]}
+
+    def DeleteMessageBatch(self, QueueUrl: str, Entries: list[dict[str, str]]) -> dict[str, Any]:
+        return {}
 
     # --- logs -----------------------------------------------------------------------------------------------------------
 

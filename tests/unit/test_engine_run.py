@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import anyio
 import pytest
 from scripted import After, FakeAws, SimulatedClock, life_of, lost, make_run, refused, simulate, throttled
@@ -862,3 +865,33 @@ def test_the_started_signal_comes_when_the_task_runs(backend):
     assert "::arn:" in identifier
     assert 2 <= at <= 7
     assert end >= 100
+
+
+def test_waiting_costs_no_memory():
+    """Five hundred tasks of ten minutes: what is allocated after one minute is what is allocated after nine."""
+
+    async def work(clock):
+        aws = FakeAws(clock)
+        aws.requests = Forgetful()
+        aws.lives += [life_of(600) for _ in range(500)]
+        sizes = []
+        async with anyio.create_task_group() as group:
+            for _ in range(500):
+                group.start_soon(engine.run, make_run(aws, clock))
+            tracemalloc.start()
+            for _ in range(9):
+                await clock.sleep(60)
+                gc.collect()
+                sizes.append(tracemalloc.get_traced_memory()[0])
+            tracemalloc.stop()
+        return sizes
+
+    sizes = simulate(work)
+    assert sizes[-1] - sizes[1] < 500 * 200  # bytes
+
+
+class Forgetful(list):
+    """A record of requests that keeps none."""
+
+    def append(self, item):
+        pass
