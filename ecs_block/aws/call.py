@@ -112,9 +112,11 @@ async def _in_asyncio(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     cancelled = 0
     while not answer.done():
         try:
-            await asyncio.wait([answer])
+            await asyncio.shield(answer)
         except asyncio.CancelledError:
             cancelled += 1
+        except Exception:  # the call's own, raised below
+            break
     task = asyncio.current_task()
     for _ in range(cancelled if task is not None else 0):
         task.uncancel()  # type: ignore[union-attr]

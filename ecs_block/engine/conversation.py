@@ -48,11 +48,14 @@ class Conversation:
         about = self.aws.key, params.get("region") or self.aws.region, operation, params, self.clock
         await pace.turn(*about)
         try:
-            return await self.aws.call(service, operation, **params)
+            answer = await self.aws.call(service, operation, **params)
         except AwsError as error:
             if error.kind is Kind.THROTTLED:
                 pace.throttled(*about)
             raise
+        if answer.get("ResponseMetadata", {}).get("RetryAttempts"):
+            pace.throttled(*about)  # botocore has most likely sat a throttle out
+        return answer
 
     async def ask(
         self, service: str, operation: str, *, patience: float | None = None, **params: Any

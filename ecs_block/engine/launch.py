@@ -9,16 +9,21 @@ look for a task that was started all the same.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
+import os
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import anyio
+from anyio.lowlevel import RunVar
 
 from ecs_block.arn import DEFAULT_CLUSTER, short_name
+from ecs_block.aws import THREADS
 from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
 from ecs_block.errors import AwsError, InvalidTask, Kind, OutcomeUnknown, TaskLaunchFailed
@@ -27,6 +32,7 @@ from ecs_block.plan.request import Request
 
 logger = logging.getLogger("ecs_block")
 
+LAUNCHES_AT_ONCE = 2 * THREADS  # some wait for a thread, so that none is idle while the event loop is busy
 LONGEST_STARTED_BY = 128  # characters
 TOKEN_LIFE = 55 * 60.0  # seconds; AWS keeps a token for an hour after its task has ended, so this is surely within it
 
@@ -53,6 +59,15 @@ class Order:
     deadline: float
 
 
+_launches = itertools.count(1)
+
+
+@cache
+def _process_part(process: int) -> str:
+    """The random part of a process's tokens. One for all: the system's randomness is slow to ask for."""
+    return uuid.uuid4().hex
+
+
 def identity(run_id: str | None, attempt: int, cluster: str | None) -> tuple[str, str]:
     """Make the client token and the `startedBy` of one attempt.
 
@@ -60,7 +75,7 @@ def identity(run_id: str | None, attempt: int, cluster: str | None) -> tuple[str
     within a cluster. Without one they are new.
     """
     if run_id is None:
-        token = uuid.uuid4().hex
+        token = f"{_process_part(os.getpid())}-{next(_launches)}"
         return token, f"ecs-block/{token}"
     name = f"{short_name(cluster or DEFAULT_CLUSTER)}\n{run_id}\n{attempt}"
     return hashlib.sha256(name.encode()).hexdigest()[:56], run_id
@@ -127,9 +142,12 @@ async def _answered(
     attempt = 0
     while True:
         try:
-            return await conversation.call(
-                "ecs", "RunTask", **{"startedBy": order.started_by, **order.request, "clientToken": order.client_token}
-            )
+            async with _slots(conversation):
+                return await conversation.call(
+                    "ecs",
+                    "RunTask",
+                    **{"startedBy": order.started_by, **order.request, "clientToken": order.client_token},
+                )
         except AwsError as error:
             if not _may_pass(error):
                 raise
@@ -148,6 +166,23 @@ async def _answered(
                         started += await _seen(conversation, order)
                 raise
             attempt += 1
+
+
+_slots_of_loop: RunVar[dict[tuple[Any, ...], anyio.Semaphore]] = RunVar("ecs_block_launch_slots")
+
+
+def _slots(conversation: Conversation) -> anyio.Semaphore:
+    """Let a few launches of an event loop be under way at once.
+
+    The others wait here and not for a thread: so looks and logs soon find one, and a launch hears of a throttle before it is
+    sent.
+    """
+    try:
+        known = _slots_of_loop.get()
+    except LookupError:
+        known = {}
+        _slots_of_loop.set(known)
+    return known.setdefault(conversation.aws.key, anyio.Semaphore(LAUNCHES_AT_ONCE))
 
 
 def _may_pass(error: AwsError) -> bool:
