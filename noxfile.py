@@ -53,3 +53,10 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "-q", silent=True)
     session.run("coverage", "report", "--skip-covered", "--format=total", silent=False)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Ours beside a hand-written client: ratios, in one run. `nox -s bench -- --quick` is the short form."""
+    session.install("-q", "-e", ".[local,progress]")
+    session.run("python", "-m", "benchmarks", *session.posargs)

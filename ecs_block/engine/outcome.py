@@ -50,6 +50,7 @@ class Task:
     start_by: float = math.inf
     on_start: Callable[[], None] | None = None
     output_prefix: str = ""
+    told: str = field(default="", init=False)
     stream: Stream | None = field(default=None, init=False)
     timeout: EcsBlockError | None = field(default=None, init=False)
 
@@ -106,18 +107,16 @@ async def _to_its_end(task: Task, watcher: Watcher, watched: Watched, reader: Lo
 async def _watch(
     task: Task, watcher: Watcher, watched: Watched, reader: LogReader, group: TaskGroup | None
 ) -> EcsBlockError | None:
+    """Watch until the task is STOPPED; `group` follows its output, if given. Returns what kept the end from being seen."""
     watcher.wake_at(watched, task.start_by)
-    status = watched.status
-    _told(task, watched, "")
+    _tell_status(task, watched)
     while watched.rank < STOPPED:
         try:
             await watcher.news(watched)
         except AwsError as error:
             await _unwatchable(task)
             return error
-        if watched.status != status:
-            _told(task, watched, status)
-            status = watched.status
+        _tell_status(task, watched)
         if watched.has_started or watched.rank >= STOPPED:
             _started(task, watcher, watched, reader, group)
         if _is_lost(watched, task.run.conversation.clock.now()):
@@ -130,9 +129,10 @@ async def _watch(
     return None
 
 
-def _told(task: Task, watched: Watched, previous: str) -> None:
-    if watched.status:
-        task.run.teller.status(str(task.identifier), watched.status, previous or None)
+def _tell_status(task: Task, watched: Watched) -> None:
+    if watched.status and watched.status != task.told:
+        task.run.teller.status(str(task.identifier), watched.status, task.told or None)
+        task.told = watched.status
 
 
 def _started(task: Task, watcher: Watcher, watched: Watched, reader: LogReader, group: TaskGroup | None) -> None:
@@ -233,31 +233,16 @@ async def _stop_and_settle(task: Task, watcher: Watcher, watched: Watched, reade
         task.run.teller.trouble(f"Task {identifier} could not be stopped: {error}", identifier)
         return
     task.timeout = EcsBlockError("interrupted")  # only the end is waited for now, and not for ever
-    task.start_by = math.inf
-    watcher.wake_at(watched, task.run.conversation.clock.now() + STOP_PATIENCE)
-    failure = await _watch_on(task, watcher, watched, reader)
-    if failure is None:
-        task.run.control.identifiers.pop(identifier, None)
-        judged = judge(watched.task, task.main, task.essential)
-        task.run.teller.ended(_made(task, watched, judged, _log_complete(task)))
-
-
-async def _watch_on(task: Task, watcher: Watcher, watched: Watched, reader: LogReader) -> EcsBlockError | None:
-    status = watched.status
-    while watched.rank < STOPPED:
-        try:
-            await watcher.news(watched)
-        except AwsError as error:
-            return error
-        if watched.status != status:
-            _told(task, watched, status)
-            status = watched.status
-        if task.run.conversation.clock.now() >= watched.deadline:
-            return task.timeout
+    task.start_by = task.run.conversation.clock.now() + STOP_PATIENCE
+    failure = await _watch(task, watcher, watched, reader, None)
+    if failure is not None:
+        return
     if task.stream is not None:
         reader.stopped(task.stream, complete_at_stop=_complete_at_stop(watched.task))
         await reader.drained(task.stream)
-    return None
+    task.run.control.identifiers.pop(identifier, None)
+    judged = judge(watched.task, task.main, task.essential)
+    task.run.teller.ended(_made(task, watched, judged, _log_complete(task)))
 
 
 # --- the result --------------------------------------------------------------------------------------------------------
