@@ -138,6 +138,7 @@ class LogReader:
             if at_end:
                 self._reached_end(stream, self._clock.now())
                 return
+            stream.show(self._clock.now())  # what need not wait is not kept
         stream.due = self._clock.now()  # there is more: after the others
 
     async def _page(self, stream: Stream) -> bool:

@@ -107,7 +107,7 @@ class Stream:
         events = self.settling.ready(now, everything=everything)
         if not events:
             return
-        self.tail.extend(event.message for event in events)
+        self.tail.extend(event.message for event in events[-TAIL:])
         if self.sink is None:
             return
         try:

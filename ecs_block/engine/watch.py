@@ -26,7 +26,7 @@ from ecs_block.errors import AwsError, Kind
 logger = logging.getLogger("ecs_block")
 
 BATCH = 100  # API reference, DescribeTasks
-FIRST_LOOKS = (0.3, 0.5, 1.0, 1.5, 2.5, 4.0)  # seconds between the first looks at a task
+FIRST_LOOKS = (0.3, 0.7, 1.0, 1.5, 2.5, 4.0)  # seconds between the first looks at a task
 MISSING_PATIENCE = 60.0  # seconds for which AWS may not know a task that it has accepted
 REFUSAL_PATIENCE = 60.0  # seconds for which AWS may refuse to describe tasks (a permission that is just being changed)
 SAFETY_NET = 180.0  # seconds between two looks where events tell of changes

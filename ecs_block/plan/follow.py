@@ -9,8 +9,7 @@ The rules come from the API reference (GetLogEvents, OutputLogEvent) and the mea
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ class LogEvent(NamedTuple):
     @classmethod
     def from_api(cls, event: Mapping[str, Any]) -> LogEvent:
         """Read an event of GetLogEvents or FilterLogEvents."""
-        return cls(int(event.get("timestamp", 0)), str(event.get("message", "")), int(event.get("ingestionTime", 0)))
+        return cls(event.get("timestamp", 0), event.get("message", ""), event.get("ingestionTime", 0))
 
 
 class Follower:
@@ -36,8 +35,8 @@ class Follower:
     def __init__(self, overlap: int = OVERLAP) -> None:
         self._overlap = overlap
         # By second of the event, so that forgetting is cheap; hashes instead of lines, so that waiting is.
-        self._taken: dict[int, Counter[int]] = defaultdict(Counter)
-        self._swept: Counter[int] = Counter()
+        self._taken: dict[int, dict[int, int]] = defaultdict(dict)
+        self._swept: dict[int, int] = {}
         self._newest: int | None = None
         self._from = 0
 
@@ -48,7 +47,7 @@ class Follower:
 
     def along_token(self, events: Iterable[LogEvent]) -> list[LogEvent]:
         """Take a page read with the forward token that the last page gave. The API gives no event twice that way."""
-        return [self._take(event) for event in events]
+        return [self._take(event, hash(event)) for event in events]
 
     def begin_sweep(self, reach: int | None = None) -> int:
         """Start to read a window again; returns where it begins (milliseconds).
@@ -63,13 +62,14 @@ class Follower:
     def sweep(self, events: Iterable[LogEvent]) -> list[LogEvent]:
         """Take one page of the sweep. The token after its last page continues behind everything that it saw."""
         new = []
+        swept, taken = self._swept, self._taken
         for event in events:
             if event.timestamp < self._from:
                 continue  # it was read for another stream, whose window began earlier
             key = hash(event)
-            self._swept[key] += 1
-            if self._swept[key] > self._taken[event.timestamp // 1000][key]:
-                new.append(self._take(event))
+            times = swept[key] = swept.get(key, 0) + 1
+            if times > taken[event.timestamp // 1000].get(key, 0):
+                new.append(self._take(event, key))
         return new
 
     def end_sweep(self) -> None:
@@ -79,8 +79,9 @@ class Follower:
         for second in [second for second in self._taken if second < start]:
             del self._taken[second]
 
-    def _take(self, event: LogEvent) -> LogEvent:
-        self._taken[event.timestamp // 1000][hash(event)] += 1
+    def _take(self, event: LogEvent, key: int) -> LogEvent:
+        taken = self._taken[event.timestamp // 1000]
+        taken[key] = taken.get(key, 0) + 1
         if self._newest is None or event.timestamp > self._newest:
             self._newest = event.timestamp
         return event
@@ -94,7 +95,7 @@ class Settling:
 
     def __init__(self, hold: float) -> None:
         self.hold = hold
-        self._waiting: list[tuple[int, int, float, LogEvent]] = []
+        self._waiting: list[tuple[int, int, float, LogEvent]] = []  # in order
         self._number = 0
 
     def __len__(self) -> int:
@@ -105,29 +106,35 @@ class Settling:
         """The timestamp of the oldest line that waits."""
         return self._waiting[0][0] if self._waiting else None
 
-    def add(self, events: Iterable[LogEvent], now: float) -> None:
+    def add(self, events: Sequence[LogEvent], now: float) -> None:
         """Put new events in; events of one millisecond keep the order in which they came."""
-        for event in events:
-            self._number += 1
-            heapq.heappush(self._waiting, (event.timestamp, self._number, now, event))
+        first = self._number + 1
+        self._number += len(events)
+        added = sorted((event.timestamp, number, now, event) for number, event in enumerate(events, first))
+        in_order = not added or not self._waiting or self._waiting[-1] < added[0]
+        self._waiting += added
+        if not in_order:
+            self._waiting.sort()
 
     def reorder(self, window: Sequence[LogEvent]) -> None:
         """Learn from a whole window how the lines of one millisecond stand: a late one may belong between two others."""
+        if not window:
+            return
         places: dict[LogEvent, list[int]] = defaultdict(list)
         for event in window:
             self._number += 1
             places[event].append(self._number)
         reordered = []
         # From the end: of identical lines, those that wait are the last ones.
-        for timestamp, number, read_at, event in sorted(self._waiting, reverse=True):
+        for timestamp, number, read_at, event in reversed(self._waiting):
             known = places.get(event)
             reordered.append((timestamp, known.pop() if known else number, read_at, event))
-        heapq.heapify(reordered)
-        self._waiting = reordered
+        self._waiting = sorted(reordered)
 
     def ready(self, now: float, *, everything: bool = False) -> list[LogEvent]:
         """Take out, oldest first, what has waited long enough (or all of it)."""
-        shown = []
-        while self._waiting and (everything or now - self._waiting[0][2] >= self.hold):
-            shown.append(heapq.heappop(self._waiting)[3])
+        settled = (index for index, item in enumerate(self._waiting) if not everything and now - item[2] < self.hold)
+        first_waiting = next(settled, len(self._waiting))
+        shown = [item[3] for item in self._waiting[:first_waiting]]
+        del self._waiting[:first_waiting]
         return shown
