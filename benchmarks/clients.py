@@ -48,7 +48,9 @@ def middle(rounds: Sequence[Facts]) -> Facts:
             found[name] = {item: median(one["calls"].get(item, 0) for one in rounds) for item in operations}
         elif isinstance(value, int | float) and not isinstance(value, bool):
             numbers = [one[name] for one in rounds]
-            found[name] = min(numbers) if name == "succeeded" else median(numbers)
+            found[name] = (
+                numbers[0] if len(set(numbers)) == 1 else min(numbers) if name == "succeeded" else median(numbers)
+            )
         else:
             found[name] = value
     return found
