@@ -39,7 +39,9 @@ cannot be started, 130 Ctrl-C, 143 SIGTERM.
 @click.command(context_settings={"allow_interspersed_args": False}, epilog=_EXAMPLES)
 @click.option("--local", is_flag=True, help="Run it on this machine: no AWS account is needed, and none is used.")
 @click.option("-d", "--detach", is_flag=True, help="Print the task's identifier and do not wait for its end.")
-@click.option("--run-id", metavar="ID", help="Name this run: while AWS remembers the id, it answers with the same task.")
+@click.option(
+    "--run-id", metavar="ID", help="Name this run: while AWS remembers the id, it answers with the same task."
+)
 @task_options
 @gives_result
 @speaks
