@@ -25,6 +25,7 @@ from ecs_block.plan.secret import Text
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
 
+    from ecs_block.engine.conversation import Conversation
     from ecs_block.engine.prepare import Run
     from ecs_block.events import Hook, Progress
 
@@ -333,7 +334,7 @@ class ECSTask(Block):
 
     # --- what the engine is given ---------------------------------------------------------------------------------------
 
-    def _conversation(self) -> Any:
+    def _conversation(self) -> Conversation:
         from ecs_block.aws import Aws
         from ecs_block.engine.clock import SYSTEM_CLOCK
         from ecs_block.engine.conversation import Conversation
@@ -341,7 +342,13 @@ class ECSTask(Block):
         return Conversation(Aws(self.aws_credentials), SYSTEM_CLOCK)
 
     def _run(
-        self, run_id: str | None, hook: Hook | None, output: TextIO | None = None, *, stops: bool | None = None
+        self,
+        run_id: str | None,
+        hook: Hook | None,
+        output: TextIO | None = None,
+        *,
+        stops: bool | None = None,
+        conversation: Conversation | None = None,
     ) -> Run:
         from ecs_block.engine.launch import check_run_id
         from ecs_block.engine.prepare import Run
@@ -351,7 +358,7 @@ class ECSTask(Block):
             check_run_id(run_id)
         return Run(
             self,
-            self._conversation(),
+            conversation or self._conversation(),
             Teller(self.name, hook, output),
             run_id=run_id,
             stops_on_interrupt=self.stop_on_interrupt if stops is None else stops,
@@ -376,9 +383,8 @@ class ECSTask(Block):
                 task = self.model_copy(update=changes)
             except InvalidTask as error:
                 raise InvalidTask(f"Item {index} of the commands: {error} Nothing was started.") from None
-            run = task._run(None, hook, output)
+            shares = task.aws_credentials == self.aws_credentials
+            run = task._run(None, hook, output, conversation=conversation if shares else None)
             run.control = control
-            if task.aws_credentials == self.aws_credentials:
-                run.conversation = conversation
             runs.append(run)
         return runs

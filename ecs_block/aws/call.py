@@ -9,7 +9,7 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from ecs_block.aws.answers import check_whole, classify, refused_parameters, unanswered
-from ecs_block.aws.clients import THREADS, client
+from ecs_block.aws.clients import THREADS, client, forget
 from ecs_block.aws.credentials import AwsCredentials
 from ecs_block.aws.hidden import muted
 
@@ -45,6 +45,12 @@ class Aws:
         if key not in self._clients:
             self._clients[key] = client(self.credentials, service, region)
         return self._clients[key]
+
+    def forget(self, service: str) -> None:
+        """Let go of the clients of a service that is not needed again soon: EC2's model alone takes 20 MB."""
+        for key in [key for key in self._clients if key[0] == service]:
+            del self._clients[key]
+            forget(self.credentials, *key)
 
     async def call(self, service: str, operation: str, *, region: str | None = None, **params: Any) -> dict[str, Any]:
         """Send one request and give its answer. Raises AwsError, with what it means in `kind`.

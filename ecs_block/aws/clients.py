@@ -52,6 +52,12 @@ def client(credentials: AwsCredentials, service: str, region: str | None = None)
         return _clients[key]
 
 
+def forget(credentials: AwsCredentials, service: str, region: str | None = None) -> None:
+    """Let go of a shared client. Who is using it may go on."""
+    with _lock:
+        _clients.pop((service, region, os.getpid(), *credentials.identity()), None)
+
+
 def _new_client(credentials: AwsCredentials, service: str, region: str | None) -> Any:
     import botocore.exceptions
 

@@ -35,6 +35,9 @@ class Caller(Protocol):
     async def call(self, service: str, operation: str, *, region: str | None = None, **params: Any) -> dict[str, Any]:
         """Send one request. Raises AwsError."""
 
+    def forget(self, service: str) -> None:
+        """Let go of what is only needed to call a service that is not needed again soon."""
+
 
 @dataclass(frozen=True)
 class Conversation:

@@ -35,6 +35,7 @@ async def subnets_of(conversation: Conversation, vpc_id: str | None) -> tuple[st
         found, until = _known.get(key, ((), 0.0))
         if not found or until < conversation.clock.now():
             found = await _look_up(conversation, vpc_id)
+            conversation.aws.forget("ec2")
             _known[key] = (found, conversation.clock.now() + KNOWN_FOR)
         return found
 

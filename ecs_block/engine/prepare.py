@@ -105,7 +105,6 @@ async def prepare(run: Run, *, on_demand: bool = False) -> Ready:
     copied = linked is not None and not definitions.same(linked, plan.definition, output_only())
     if linked is None or copied:
         registrable = definitions.registrable(plan.definition, output_only())
-        plans.check_definition(registrable, input_shape("RegisterTaskDefinition"))
         _debug("Task definition", registrable)
     request = await _request(run, plan, facts)
     fallback = None

@@ -17,13 +17,14 @@ from typing import Any
 import anyio
 from anyio.lowlevel import RunVar
 
-from ecs_block.aws import output_only
+from ecs_block.aws import input_shape, output_only
 from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.machine_lock import alone_on_this_machine
 from ecs_block.errors import AwsError, InvalidTask, Kind, TaskDefinitionNotFound
 from ecs_block.plan import definition as definitions
 from ecs_block.plan.definition import Definition
+from ecs_block.plan.sketch import check_definition
 
 logger = logging.getLogger("ecs_block")
 
@@ -77,12 +78,16 @@ async def describe_linked(conversation: Conversation, name: str) -> Mapping[str,
 
 
 async def reuse_or_register(conversation: Conversation, definition: Definition) -> Revision:
-    """Give a revision that is the same as this definition: a known one, the family's latest, or a new one."""
+    """Give a revision that is the same as this definition: a known one, the family's latest, or a new one.
+
+    Raises InvalidTask, before AWS is asked, for one that AWS could not take.
+    """
     key = (conversation.aws.key, definition["family"], definitions.fingerprint(definition, output_only()))
     async with _one_at_a_time(conversation, key[:2]):
         known = _memory.revisions.get(key)
         if known is not None:
             return Revision(known, registered=False)
+        check_definition(definition, input_shape("RegisterTaskDefinition"))
         # Processes that need the same new definition at once would each find none, and each register it.
         async with alone_on_this_machine(f"register {key[1]} in {conversation.aws.region}", conversation.clock):
             revision = await _find_or_register(conversation, definition)

@@ -118,6 +118,9 @@ class FakeAws:
         """Let the next calls of an operation raise an error, or give an answer; after an `After`, it takes effect first."""
         self.answers.setdefault(operation, []).extend(answers)
 
+    def forget(self, service: str) -> None:
+        """Keep nothing."""
+
     async def call(self, service: str, operation: str, *, region: str | None = None, **params: Any) -> dict[str, Any]:
         await anyio.lowlevel.checkpoint()
         self.calls[operation] += 1
