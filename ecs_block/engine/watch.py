@@ -228,11 +228,14 @@ class Watcher:
         return math.inf
 
     def _due(self, now: float) -> list[Watched]:
-        """Take the tasks to look at: those that are due, and to fill the last call those that nearly are."""
+        """Take the tasks to look at: those that are due, and with them those that nearly are.
+
+        So tasks that were started one after the other come to be looked at together, and calls to be full.
+        """
         due: list[Watched] = []
         while (first := self._first(self._dues, "due")) < math.inf:
-            nearly = len(due) % BATCH != 0 and first - now <= self._dues[0][2].next_pause() / 2
-            if first > now and not nearly:
+            early = self._dues[0][2].next_pause() * (0.5 if len(due) % BATCH else 0.25)
+            if first > now + early * bool(due):
                 break
             due.append(heapq.heappop(self._dues)[2])
         return due

@@ -417,12 +417,13 @@ def test_work_can_be_sent_into_a_loop(backend):
     await_it(backend, story)
 
 
-@pytest.mark.parametrize("verb", ["run()", "arun"])
+@pytest.mark.parametrize(("verb", "count"), [("run()", 1), ("arun", 1), ("map()", 3)])
 @pytest.mark.parametrize(("signal_name", "code"), [("SIGINT", (1, -2, 130)), ("SIGTERM", (143,))])
-def test_a_signal_stops_the_task_and_ends_the_script(cloud, tmp_path: Path, verb, signal_name, code):
-    """A library script that is interrupted leaves no ghost."""
+def test_a_signal_stops_the_task_and_ends_the_script(cloud, verb, count, signal_name, code):
+    """A library script that is interrupted leaves no ghost, however many tasks it started."""
     task = "ECSTask(command=['sleep', '90'], task_watch_poll_interval=0.2)"
-    calls = {"run()": f"{task}.run()", "arun": f"asyncio.run({task}.arun())"}
+    map_call = f"{task}.map([['sleep', '90']] * 3)"
+    calls = {"run()": f"{task}.run()", "arun": f"asyncio.run({task}.arun())", "map()": map_call}
     script = f"import asyncio\nfrom ecs_block import ECSTask\n{calls[verb]}\n"
     cloud.calls.clear()
     process = subprocess.Popen(
@@ -431,15 +432,20 @@ def test_a_signal_stops_the_task_and_ends_the_script(cloud, tmp_path: Path, verb
         stderr=subprocess.PIPE,
         text=True,
     )
-    running = _wait_for(
-        lambda: [t for t in cloud.tasks if _command(t) == ["sleep", "90"] and t["lastStatus"] == "RUNNING"]
-    )
+    ours = {}
+
+    def all_run():
+        now = [t for t in cloud.tasks if _command(t) == ["sleep", "90"] and t["lastStatus"] == "RUNNING"]
+        ours.update({t["taskArn"]: t for t in now})
+        return len(now) == count
+
+    _wait_for(all_run)
     process.send_signal(getattr(signal, signal_name))
     _, told = process.communicate(timeout=30)
     assert process.returncode in code, told
-    [task] = [t for t in cloud.tasks if t["taskArn"] == running[0]["taskArn"]]
-    assert task["lastStatus"] == "STOPPED"
-    assert "interrupted" in task["stoppedReason"]
+    ended = [t for t in cloud.tasks if t["taskArn"] in ours]
+    assert [t["lastStatus"] for t in ended] == ["STOPPED"] * count
+    assert all("interrupted" in t["stoppedReason"] for t in ended)
 
 
 def _wait_for(condition, seconds=20):
