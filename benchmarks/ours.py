@@ -40,10 +40,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--distinct", action="store_true", help="give each task a command of its own: no shared launches")
     parser.add_argument("--by", choices=["map", "arun"], default="map")
     parser.add_argument("--profile", metavar="FILE", help="profile the event loop's thread; implies --by arun")
     options = parser.parse_args()
-    commands = [["sleep", f"{options.seconds:g}"]] * options.count
+    step = 1e-6 if options.distinct else 0.0
+    commands = [["sleep", f"{options.seconds + step * number:.6f}"] for number in range(options.count)]
     with Usage() as usage:
         task = ECSTask(image="python:3.11", task_watch_poll_interval=1.0)
         if options.profile:

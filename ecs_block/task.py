@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shlex
 import warnings
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -377,12 +378,15 @@ class ECSTask(Block):
             raise InvalidTask(f"max_concurrency is {max_concurrency}; at least 1 task must run at a time.")
         control, conversation = Control(), self._conversation()
         runs: list[Run] = []
+        task, last = self, None
         for index, item in enumerate(commands):
-            changes = dict(item) if isinstance(item, Mapping) else {"command": item}
-            try:
-                task = self.model_copy(update=changes)
-            except InvalidTask as error:
-                raise InvalidTask(f"Item {index} of the commands: {error} Nothing was started.") from None
+            if item != last:
+                changes = dict(item) if isinstance(item, Mapping) else {"command": item}
+                try:
+                    task = self.model_copy(update=changes)
+                except InvalidTask as error:
+                    raise InvalidTask(f"Item {index} of the commands: {error} Nothing was started.") from None
+                last = copy.deepcopy(item)  # what is the same is one block, and may be launched together
             shares = task.aws_credentials == self.aws_credentials
             run = task._run(None, hook, output, conversation=conversation if shares else None)
             run.control = control

@@ -57,6 +57,8 @@ class Order:
     client_token: str
     started_by: str
     deadline: float
+    partial: bool = False
+    """Whether a part of the tasks is welcome, the rest being launched otherwise."""
 
 
 _launches = itertools.count(1)
@@ -106,7 +108,9 @@ async def launch(conversation: Conversation, order: Order, started: list[Mapping
         answer = await _answered(conversation, _part(order, attempt, wanted - len(started), wanted), started, delayed)
         started += answer.get("tasks") or []
         reasons = _reasons(answer.get("failures") or [])
-        if len(started) >= wanted:
+        if started and order.partial and reasons:
+            started += await _found_after_all(conversation, order, started)
+        if len(started) >= wanted or (started and order.partial):
             return
         if order.fallback is not None and any(map(_CAPACITY.search, reasons)):
             logger.info("Spot has no capacity; on-demand FARGATE is used instead.")

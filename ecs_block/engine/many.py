@@ -1,10 +1,13 @@
-"""Many runs at once: `map` and `amap`. One registration, one network look-up, one watcher for all of them."""
+"""Many runs at once: `map` and `amap`. One registration, one network look-up, one watcher for all of them.
+
+Runs that are the same, one after the other, are launched together: RunTask starts up to ten tasks.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import cast
 
 import anyio
@@ -12,6 +15,7 @@ import anyio
 from ecs_block.engine import bridge
 from ecs_block.engine import run as engine
 from ecs_block.engine.prepare import Run
+from ecs_block.engine.run import Ended
 from ecs_block.engine.signals import into_this_loop
 from ecs_block.errors import AwsError, EcsBlockError, InvalidTask, TaskLaunchFailed
 from ecs_block.events import Progress
@@ -19,7 +23,7 @@ from ecs_block.plan.result import ECSTaskResult
 
 logger = logging.getLogger("ecs_block")
 
-Ended = Callable[[int, ECSTaskResult], None]
+MOST_IN_ONE_LAUNCH = 10  # API reference, RunTask, count
 
 
 async def each(runs: Sequence[Run], limit: int, ended: Ended, progress: Progress | None = None) -> None:
@@ -27,12 +31,9 @@ async def each(runs: Sequence[Run], limit: int, ended: Ended, progress: Progress
     free = anyio.Semaphore(limit)
     done = 0
 
-    async def one(index: int) -> None:
+    def finished(index: int, result: ECSTaskResult) -> None:
         nonlocal done, progress
-        try:
-            result = await result_or_error(runs[index])
-        finally:
-            free.release()
+        free.release()
         ended(index, result)
         done += 1
         if progress is not None:
@@ -42,10 +43,43 @@ async def each(runs: Sequence[Run], limit: int, ended: Ended, progress: Progress
                 logger.exception("The progress hook %r raised, and is not called any more; the runs go on.", progress)
                 progress = None
 
-    async with anyio.create_task_group() as group:
-        for index in range(len(runs)):
-            await free.acquire()
+    async def one(index: int) -> None:
+        finished(index, await result_or_error(runs[index]))
+
+    async def alike(places: Sequence[int]) -> None:
+        run = runs[places[0]]
+        try:
+            launched = await engine.launch_alike(run, len(places))
+        except EcsBlockError as error:
+            for index in places:
+                finished(index, result_of_error(error))
+            return
+        for index in places[len(launched.tasks) :]:  # the launch had no room for these
             group.start_soon(one, index)
+        await engine.outcomes_alike(launched, run, lambda place, result: finished(places[place], result))
+
+    async with anyio.create_task_group() as group:
+        index = 0
+        while index < len(runs):
+            await free.acquire()
+            places = [index, *_more(runs, index, free)]
+            if len(places) > 1:
+                group.start_soon(alike, places)
+            else:
+                group.start_soon(one, index)
+            index += len(places)
+
+
+def _more(runs: Sequence[Run], index: int, free: anyio.Semaphore) -> Iterator[int]:
+    """Give the places of the next runs that are the same and may start now."""
+    for place in range(index + 1, min(len(runs), index + MOST_IN_ONE_LAUNCH)):
+        if not (runs[place].fields is runs[index].fields and engine.may_share(runs[place])):
+            return
+        try:
+            free.acquire_nowait()
+        except anyio.WouldBlock:
+            return
+        yield place
 
 
 async def in_order(runs: Sequence[Run], limit: int, progress: Progress | None = None) -> list[ECSTaskResult]:
@@ -103,13 +137,18 @@ async def result_or_error(one: Run) -> ECSTaskResult:
     try:
         return await engine.run(one)
     except EcsBlockError as error:
-        known = getattr(error, "result", None)
-        if known is not None:
-            return cast(ECSTaskResult, known.model_copy(update={"error": error}))
-        not_started = isinstance(error, TaskLaunchFailed | AwsError | InvalidTask)
-        return ECSTaskResult(
-            identifier=getattr(error, "identifier", None),
-            outcome="start_failed" if not_started else "unknown",
-            reason=str(error),
-            error=error,
-        )
+        return result_of_error(error)
+
+
+def result_of_error(error: EcsBlockError) -> ECSTaskResult:
+    """Make the result of a run that raised."""
+    known = getattr(error, "result", None)
+    if known is not None:
+        return cast(ECSTaskResult, known.model_copy(update={"error": error}))
+    not_started = isinstance(error, TaskLaunchFailed | AwsError | InvalidTask)
+    return ECSTaskResult(
+        identifier=getattr(error, "identifier", None),
+        outcome="start_failed" if not_started else "unknown",
+        reason=str(error),
+        error=error,
+    )

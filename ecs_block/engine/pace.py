@@ -39,6 +39,9 @@ _LIMITS = {
     # Fargate counts launches once more: on-demand and Spot, each for itself.
     "FARGATE": Limit(20, 20),
     "FARGATE_SPOT": Limit(20, 20),
+    # And the tasks that they are to start, of which one launch may ask for ten.
+    "FARGATE tasks": Limit(100, 20),
+    "FARGATE_SPOT tasks": Limit(100, 20),
     "GetLogEvents": Limit(25, 25, always=True),
     "GetLogEvents, slow region": Limit(10, 10, always=True),
     "FilterLogEvents": Limit(10, 10, always=True),
@@ -75,11 +78,11 @@ class Bucket:
         self._at = now
         self._kept_until = math.inf if limit.always else -math.inf
 
-    def take(self, now: float) -> float:
-        """Take one request; returns how long to wait before it may be sent (seconds)."""
+    def take(self, now: float, amount: int = 1) -> float:
+        """Take one request (or what it draws); returns how long to wait before it may be sent (seconds)."""
         if now >= self._kept_until:
             return 0.0
-        self._left = min(self._limit.burst, self._left + (now - self._at) * self._limit.rate) - 1
+        self._left = min(self._limit.burst, self._left + (now - self._at) * self._limit.rate) - amount
         self._at = now
         return max(0.0, -self._left / self._limit.rate)
 
@@ -94,25 +97,29 @@ _lock = threading.Lock()
 _buckets: dict[tuple[Any, ...], Bucket] = {}
 
 
-def groups_of(operation: str, params: Mapping[str, Any], region: str) -> list[str]:
-    """Name the buckets that a request draws from."""
+def draws(operation: str, params: Mapping[str, Any], region: str) -> dict[str, int]:
+    """Name the buckets that a request draws from, and how much."""
     group = _GROUPS.get(operation)
     if group is None:
-        return []
+        return {}
     group = _REGIONAL.get(operation, {}).get(region, group)
-    return [group, *(_fargate(params) if operation == "RunTask" else [])]
+    return {group: 1, **(_fargate(params) if operation == "RunTask" else {})}
 
 
-def _fargate(request: Mapping[str, Any]) -> list[str]:
+def _fargate(request: Mapping[str, Any]) -> dict[str, int]:
     providers = {item.get("capacityProvider") for item in request.get("capacityProviderStrategy") or []}
     if request.get("launchType") == "FARGATE":
         providers.add("FARGATE")
-    return [name for name in ("FARGATE", "FARGATE_SPOT") if name in providers]
+    drawn: dict[str, int] = {}
+    for name in ("FARGATE", "FARGATE_SPOT"):
+        if name in providers:
+            drawn |= {name: 1, f"{name} tasks": int(request.get("count", 1))}
+    return drawn
 
 
 def rate_of(operation: str, region: str) -> float:
     """Give how often an operation may be sent in the long run (requests a second)."""
-    return min(_LIMITS[group].rate for group in groups_of(operation, {}, region))
+    return min(_LIMITS[group].rate for group in draws(operation, {}, region))
 
 
 async def turn(account: tuple[Any, ...], region: str, operation: str, params: Mapping[str, Any], clock: Clock) -> None:
@@ -120,7 +127,10 @@ async def turn(account: tuple[Any, ...], region: str, operation: str, params: Ma
     with _lock:
         now = clock.now()
         wait = max(
-            (_bucket(account, region, group, now).take(now) for group in groups_of(operation, params, region)),
+            (
+                _bucket(account, region, group, now).take(now, n)
+                for group, n in draws(operation, params, region).items()
+            ),
             default=0,
         )
     if wait:
@@ -131,7 +141,7 @@ def throttled(account: tuple[Any, ...], region: str, operation: str, params: Map
     """Note that AWS throttled a request."""
     with _lock:
         now = clock.now()
-        for group in groups_of(operation, params, region):
+        for group in draws(operation, params, region):
             _bucket(account, region, group, now).found_empty(now)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import anyio
@@ -32,6 +32,7 @@ from ecs_block.plan.result import ECSTaskResult, combined
 ATTACH_PATIENCE = 10.0  # seconds in which a task that was only just started may not be known yet
 
 Started = Callable[[str], None]
+Ended = Callable[[int, ECSTaskResult], None]
 
 
 async def run(run: Run, task_status: TaskStatus[str] | None = None) -> ECSTaskResult:
@@ -63,6 +64,10 @@ def _nobody(identifier: str) -> None:
     """Nobody wants to know that a task has started."""
 
 
+def _nothing(index: int, result: ECSTaskResult) -> None:
+    """Nobody wants to know each result when it is there."""
+
+
 def _once(task_status: TaskStatus[str] | None) -> Started:
     """Give a function that calls `started` at its first call only: a later attempt must not call it again."""
     if task_status is None:
@@ -90,29 +95,34 @@ class Launched:
     tasks: list[Task]
 
 
-async def _launched(run: Run, attempt: int, *, on_demand: bool = False, started: Started = _nobody) -> Launched:
-    """Prepare and launch, the definition being held from then on."""
+async def _launched(
+    run: Run, attempt: int, *, on_demand: bool = False, started: Started = _nobody, alike: int = 1
+) -> Launched:
+    """Prepare and launch, the definition being held from then on; `alike` is for how many runs, if that can be."""
     run.start_by = run.conversation.clock.now() + run.fields.task_start_timeout_seconds
     try:
-        return await _try_to_launch(run, attempt, on_demand, started)
+        return await _try_to_launch(run, attempt, on_demand, started, alike)
     except _Inactive:
         # Somebody deregistered it between our look and the launch. Nothing was started, so asking once more is safe.
-        return await _try_to_launch(run, attempt, on_demand, started, last_try=True)
+        return await _try_to_launch(run, attempt, on_demand, started, alike, last_try=True)
 
 
 async def _try_to_launch(
-    run: Run, attempt: int, on_demand: bool, started: Started, *, last_try: bool = False
+    run: Run, attempt: int, on_demand: bool, started: Started, alike: int, *, last_try: bool = False
 ) -> Launched:
     ready = await prepare(run, on_demand=on_demand)
+    if alike > 1:
+        ready = replace(ready, request={**ready.request, "count": alike})
     registry.hold(run.conversation, ready.revision, deregister=run.fields.auto_deregister_task_definition)
     try:
-        tasks = await _launch(run, ready, attempt, last_try=last_try)
+        tasks = await _launch(run, ready, attempt, partial=alike > 1, last_try=last_try)
     except BaseException as error:
         await registry.release(run.conversation, ready.revision)
         if isinstance(error, _Inactive):
             registry.forget(run.conversation, ready.revision.arn)
         raise
-    found = [_task(run, ready, task, attempt, started, alone=len(tasks) == 1) for task in tasks]
+    alone = alike > 1 or len(tasks) == 1
+    found = [_task(run, ready, task, attempt, started, alone=alone) for task in tasks]
     for task in found:
         run.teller.launched(str(task.identifier), ready.revision.arn, attempt)
     return Launched(ready.revision, found)
@@ -122,10 +132,12 @@ class _Inactive(Exception):
     """RunTask says that the definition is not active any more."""
 
 
-async def _launch(run: Run, ready: Ready, attempt: int, *, last_try: bool = False) -> list[Mapping[str, Any]]:
+async def _launch(
+    run: Run, ready: Ready, attempt: int, *, partial: bool = False, last_try: bool = False
+) -> list[Mapping[str, Any]]:
     """Launch; what was started when the caller goes away is stopped."""
     token, started_by = identity(run.run_id, attempt, ready.request.get("cluster"))
-    order = Order(ready.request, ready.fallback, token, started_by, run.start_by)
+    order = Order(ready.request, ready.fallback, token, started_by, run.start_by, partial)
     tasks: list[Mapping[str, Any]] = []
     try:
         await launch(run.conversation, order, tasks, run.teller.delayed)
@@ -170,14 +182,16 @@ def _task(run: Run, ready: Ready, task: Mapping[str, Any], attempt: int, started
     )
 
 
-async def _outcomes(tasks: Sequence[Task]) -> list[ECSTaskResult]:
-    """Wait for several tasks at once; one that ends badly does not end the others."""
+async def _outcomes(tasks: Sequence[Task], ended: Ended = _nothing) -> list[ECSTaskResult]:
+    """Wait for several tasks at once, and tell of each when it ends; one that ends badly does not end the others."""
     if len(tasks) == 1:
-        return [await outcome_of(tasks[0])]
+        ended(0, result := await outcome_of(tasks[0]))
+        return [result]
     results: list[ECSTaskResult | None] = [None] * len(tasks)
 
     async def one(index: int) -> None:
-        results[index] = await outcome_of(tasks[index])
+        results[index] = result = await outcome_of(tasks[index])
+        ended(index, result)
 
     async with anyio.create_task_group() as group:
         for index in range(len(tasks)):
@@ -186,6 +200,32 @@ async def _outcomes(tasks: Sequence[Task]) -> list[ECSTaskResult]:
 
 
 # --- the other verbs ---------------------------------------------------------------------------------------------------
+
+
+_OWN = ("count", "clientToken")
+
+
+def may_share(run: Run) -> bool:
+    """Tell whether a run may share its RunTask with others that are the same: not if it may need a launch of its own."""
+    fields = run.fields
+    own = any(name in fields.task_run_request or fields.task_customizations.touches(f"/{name}") for name in _OWN)
+    return not (own or run.run_id is not None or fields.retries_on_interruption or fields.spot_fallback)
+
+
+async def launch_alike(run: Run, count: int) -> Launched:
+    """Launch one run as often as `count` says, with one RunTask. Fewer tasks may come of it, but at least one.
+
+    Raises as `run` does until a task is launched.
+    """
+    return await _launched(run, 1, alike=count)
+
+
+async def outcomes_alike(launched: Launched, run: Run, ended: Ended) -> None:
+    """Wait for the tasks of `launch_alike`, and tell each result with its place when it is there."""
+    try:
+        await _outcomes(launched.tasks, ended)
+    finally:
+        await registry.release(run.conversation, launched.revision)
 
 
 async def start(run: Run) -> str:

@@ -33,7 +33,7 @@ class Region:
         rules: TaskRules,
         trouble: Trouble,
         shuffle: bool,
-        count_launch: Callable[[str], None],
+        count_launch: Callable[[str, int], None],
         surroundings: Callable[[str, threading.RLock, Callable[[Task], None]], Surroundings],
     ) -> None:
         self._lock = threading.RLock()

@@ -107,7 +107,7 @@ class Serving:
             knobs.rules,
             knobs.trouble,
             knobs.shuffle,
-            knobs.throttles.check if knobs.throttles else lambda name: None,
+            knobs.throttles.check if knobs.throttles else lambda name, amount: None,
             self._surroundings,
         )
 

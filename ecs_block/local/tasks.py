@@ -55,7 +55,7 @@ class Tasks:
         rules: TaskRules,
         trouble: Trouble,
         lock: threading.RLock,
-        count_launch: Callable[[str], None],
+        count_launch: Callable[[str, int], None],
         live: Callable[[Task], None],
         stop_life: Callable[[Task, str], None],
     ) -> None:
@@ -87,14 +87,15 @@ class Tasks:
         definition = self._definition(params, capacity[0][0])
         network = network_of(params, definition, capacity[0][0])
         self._network.check(network)
-        self._count(capacity)
+        self._count(capacity, int(params.get("count", 1)))
         with self._lock:
             return self._bound(cluster, params) or self._launch(params, cluster, definition, network, capacity)
 
-    def _count(self, capacity: list[Capacity]) -> None:
+    def _count(self, capacity: list[Capacity], count: int) -> None:
         launch_type, provider = capacity[0]
         if launch_type == "FARGATE":
-            self._count_launch(provider or "FARGATE")
+            self._count_launch(provider or "FARGATE", 1)
+            self._count_launch(f"{provider or 'FARGATE'} tasks", count)
 
     def _definition(self, params: dict[str, Any], launch_type: str) -> dict[str, Any]:
         with self._lock:

@@ -80,12 +80,12 @@ class _Bucket:
     tokens: float
     filled: float
 
-    def take(self, now: float) -> bool:
+    def take(self, now: float, amount: int) -> bool:
         self.tokens = min(self.burst, self.tokens + (now - self.filled) * self.per_second)
         self.filled = now
-        if self.tokens < 1:
+        if self.tokens < amount:
             return False
-        self.tokens -= 1
+        self.tokens -= amount
         return True
 
 
@@ -105,6 +105,7 @@ _BUCKETS: list[tuple[float, float, tuple[str, ...]]] = [
     (10, 10, ("logs:DescribeLogGroups",)),
 ]
 FARGATE_LAUNCHES = (20.0, 20.0)
+FARGATE_TASKS = (100.0, 20.0)
 
 
 class Throttles:
@@ -116,15 +117,16 @@ class Throttles:
         for burst, per_second, names in _BUCKETS:
             bucket = _new_bucket(burst, per_second)
             self._buckets.update(dict.fromkeys(names, bucket))
-        # Fargate counts RunTask once more, on-demand and Spot apart.
-        self._buckets["FARGATE"] = _new_bucket(*FARGATE_LAUNCHES)
-        self._buckets["FARGATE_SPOT"] = _new_bucket(*FARGATE_LAUNCHES)
+        # Fargate counts RunTask once more, and the tasks that it is to start; on-demand and Spot apart.
+        for kind in ("FARGATE", "FARGATE_SPOT"):
+            self._buckets[kind] = _new_bucket(*FARGATE_LAUNCHES)
+            self._buckets[f"{kind} tasks"] = _new_bucket(*FARGATE_TASKS)
 
-    def check(self, name: str) -> None:
-        """Raise ThrottlingException if the bucket of this name is empty."""
+    def check(self, name: str, amount: int = 1) -> None:
+        """Raise ThrottlingException if the bucket of this name has too little left."""
         with self._lock:
             bucket = self._buckets.get(name)
-            if bucket and not bucket.take(time.monotonic()):
+            if bucket and not bucket.take(time.monotonic(), amount):
                 raise throttled()
 
 

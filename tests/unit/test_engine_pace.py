@@ -7,7 +7,7 @@ import pytest
 from scripted import FakeAws, life_of, make_run, simulate, throttled
 
 from ecs_block.engine import run as engine
-from ecs_block.engine.pace import Bucket, Limit, groups_of
+from ecs_block.engine.pace import Bucket, Limit, draws
 
 
 def test_a_burst_goes_at_once_and_then_the_rate_rules():
@@ -34,25 +34,31 @@ def test_a_limit_is_kept_only_once_aws_has_complained():
 
 
 @pytest.mark.parametrize(
-    ("operation", "request_", "region", "groups"),
+    ("operation", "request_", "region", "drawn"),
     [
-        ("RunTask", {"launchType": "FARGATE"}, "us-east-1", ["modify", "FARGATE"]),
-        ("RunTask", {"launchType": "EC2"}, "us-east-1", ["modify"]),
+        ("RunTask", {"launchType": "FARGATE"}, "us-east-1", {"modify": 1, "FARGATE": 1, "FARGATE tasks": 1}),
+        (
+            "RunTask",
+            {"launchType": "FARGATE", "count": 10},
+            "us-east-1",
+            {"modify": 1, "FARGATE": 1, "FARGATE tasks": 10},
+        ),
+        ("RunTask", {"launchType": "EC2"}, "us-east-1", {"modify": 1}),
         (
             "RunTask",
             {"capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT"}]},
             "us-east-1",
-            ["modify", "FARGATE_SPOT"],
+            {"modify": 1, "FARGATE_SPOT": 1, "FARGATE_SPOT tasks": 1},
         ),
-        ("StopTask", {}, "us-east-1", ["modify"]),
-        ("GetLogEvents", {}, "us-east-1", ["GetLogEvents"]),
-        ("GetLogEvents", {}, "eu-west-1", ["GetLogEvents, slow region"]),
-        ("DescribeVpcs", {}, "us-east-1", []),
+        ("StopTask", {}, "us-east-1", {"modify": 1}),
+        ("GetLogEvents", {}, "us-east-1", {"GetLogEvents": 1}),
+        ("GetLogEvents", {}, "eu-west-1", {"GetLogEvents, slow region": 1}),
+        ("DescribeVpcs", {}, "us-east-1", {}),
     ],
 )
-def test_requests_draw_from_aws_own_groups(operation, request_, region, groups):
-    """As AWS's page on throttling names them."""
-    assert groups_of(operation, request_, region) == groups
+def test_requests_draw_from_aws_own_groups(operation, request_, region, drawn):
+    """As AWS's pages on throttling name them."""
+    assert draws(operation, request_, region) == drawn
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
