@@ -18,6 +18,7 @@
     ├── TaskRunTimeout                    it ran longer than allowed and was stopped
     ├── TaskFailed                        the program ended badly (only from `raise_for_status`)
     ├── OutcomeUnknown                    nobody can know what became of the task
+    ├── JournalError                      the journal of runs cannot be read or written
     └── BlockError
         ├── BlockNotFound
         ├── BlockExists
@@ -46,6 +47,7 @@ __all__ = [
     "InfrastructureNotAvailable",
     "InfrastructureNotFound",
     "InvalidTask",
+    "JournalError",
     "NoCredentials",
     "OutcomeUnknown",
     "PatchError",
@@ -190,6 +192,10 @@ class OutcomeUnknown(_TaskError):
     """Nobody can know what became of the task, so nothing is started in its place."""
 
 
+class JournalError(EcsBlockError):
+    """The journal of runs cannot be read or written; without it, nothing is launched."""
+
+
 class BlockError(EcsBlockError):
     """A saved block could not be read, written or found."""
 
@@ -209,3 +215,12 @@ class BlockInvalid(BlockError):
 for _error in list(globals().values()):
     if isinstance(_error, type) and issubclass(_error, EcsBlockError) and not _error.__name__.startswith("_"):
         _error.__module__ = "ecs_block"  # tracebacks show the name that users import
+
+
+def again(name: str, message: str, result: ECSTaskResult) -> EcsBlockError:
+    """Make an error of the class of this name once more, for a result that was recorded with it."""
+    found = globals().get(name)
+    kind = found if isinstance(found, type) and issubclass(found, EcsBlockError) else EcsBlockError
+    if issubclass(kind, _TaskError):
+        return kind(message, identifier=result.identifier, result=result, advice=result.advice)
+    return kind(message)

@@ -6,7 +6,6 @@ from typing import Any
 
 from ecs_block.aws import AwsCredentials, input_shape, redactor
 from ecs_block.plan import sketch as plans
-from ecs_block.plan.capacity import choose
 from ecs_block.plan.fields import TaskFields
 from ecs_block.plan.image import official_python_image
 from ecs_block.plan.secret import plain
@@ -20,7 +19,7 @@ def preview(fields: TaskFields, credentials: AwsCredentials) -> str:
         reveal=plain,
         variables={},
     )
-    plan = plans.sketch(fields, _stand_in(fields), facts)
+    plan = plans.sketch(fields, plans.stand_in(fields), facts)
     if fields.task_definition_arn is None:
         plans.check_definition(plan.definition, input_shape("RegisterTaskDefinition"))
     arn = fields.task_definition_arn or plans.AT_RUNTIME
@@ -28,20 +27,6 @@ def preview(fields: TaskFields, credentials: AwsCredentials) -> str:
     plans.check_request(request, input_shape("RunTask"))
     definition: Any = plan.definition if fields.task_definition_arn is None else _linked(fields.task_definition_arn)
     return _document("Task definition", definition) + _document("Task run request", request)
-
-
-def _stand_in(fields: TaskFields) -> dict[str, Any] | None:
-    """Stand in for a linked definition, of which a preview knows the name only."""
-    if fields.task_definition_arn is None:
-        return None
-    capacity = choose(fields).kind
-    return {
-        "family": fields.task_definition_arn,
-        "containerDefinitions": [{"name": fields.container_name or "<main or first container of the task definition>"}],
-        "executionRoleArn": "<read at runtime>",
-        "compatibilities": [capacity],
-        "networkMode": "awsvpc" if capacity == "FARGATE" else None,
-    }
 
 
 def _linked(arn: str) -> dict[str, str]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ecs_block.engine.conversation import Conversation
     from ecs_block.engine.prepare import Run
+    from ecs_block.engine.record import RunJournal
     from ecs_block.events import Hook, Progress
 
 LaunchType = Literal["FARGATE", "EC2", "EXTERNAL", "FARGATE_SPOT", "MANAGED_INSTANCES"]
@@ -363,6 +364,8 @@ class ECSTask(Block):
             Teller(self.name, hook, output),
             run_id=run_id,
             stops_on_interrupt=self.stop_on_interrupt if stops is None else stops,
+            journal=None if run_id is None else _journal(run_id),
+            profile=self.aws_credentials.profile_name,
         )
 
     def _runs(
@@ -392,3 +395,10 @@ class ECSTask(Block):
             run.control = control
             runs.append(run)
         return runs
+
+
+def _journal(run_id: str) -> RunJournal:
+    from ecs_block.engine.journal import journal
+    from ecs_block.engine.record import RunJournal
+
+    return RunJournal(journal(), run_id)

@@ -1,30 +1,45 @@
-"""What an answer of AWS means: each is told apart here, once, by its code (by its text only where AWS gives no code)."""
+"""What an answer in which AWS refuses a call means: told apart here, once, by its code.
+
+Only where AWS has one code for many things (ClientException, InvalidParameterException) its text decides.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from ecs_block.aws.clients import NO_CREDENTIALS
+from ecs_block.aws.bodies import heard, unusable
+from ecs_block.aws.denials import denied
 from ecs_block.aws.hidden import redactor
-from ecs_block.errors import AccessDenied, AwsError, ClusterNotFound, Kind, NoCredentials, TaskDefinitionNotFound
+from ecs_block.aws.skew import blamed, clock_ahead
+from ecs_block.errors import AwsError, ClusterNotFound, Kind, NoCredentials, TaskDefinitionNotFound
+from ecs_block.plan.advice import advice_for
 
-# An answer that lacks all of these was cut short on its way: botocore makes an empty one of it without a word.
-_EXPECTED: dict[str, tuple[str, ...]] = {
-    "RunTask": ("tasks", "failures"),
-    "DescribeTasks": ("tasks", "failures"),
-    "StopTask": ("task",),
-    "ListTasks": ("taskArns",),
-    "RegisterTaskDefinition": ("taskDefinition",),
-    "DescribeTaskDefinition": ("taskDefinition",),
-    "GetLogEvents": ("events",),
-    "FilterLogEvents": ("events", "nextToken"),
-    "DescribeVpcs": ("Vpcs",),
-    "DescribeSubnets": ("Subnets",),
-}
-
-_THROTTLED = frozenset(
+EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+UNKNOWN_KEYS = frozenset(
     {
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        "AuthFailure",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+    }
+)
+_SIGNATURE = frozenset(
+    {"InvalidSignatureException", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "RequestInTheFuture"}
+)
+_DENIED = frozenset(
+    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "NotAuthorized", "403"}
+)
+
+_CODES: dict[Kind, tuple[str, ...]] = {
+    Kind.THROTTLED: (
         "Throttling",
         "ThrottlingException",
         "ThrottledException",
@@ -33,47 +48,52 @@ _THROTTLED = frozenset(
         "RequestLimitExceeded",
         "TooManyRequestsException",
         "LimitExceededException",
+        "BandwidthLimitExceeded",
+        "ProvisionedThroughputExceededException",
+        "TransactionInProgressException",
+        "PriorRequestNotComplete",
+        "EC2ThrottledException",
         "SlowDown",
         "429",
-    }
+    ),
+    Kind.TRANSIENT: (
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServerException",
+        "InternalServiceError",
+        "ServerException",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "Unavailable",
+        "RequestTimeout",
+        "RequestTimeoutException",
+    ),
+    Kind.DENIED: ("BlockedException", "OptInRequired", "SubscriptionRequiredException"),
+    Kind.CONFLICT: ("ConflictException",),
+    Kind.NOT_FOUND: (
+        "ResourceNotFoundException",
+        "ParameterNotFound",
+        "ParameterVersionNotFound",
+        "QueueDoesNotExist",
+        "AWS.SimpleQueueService.NonExistentQueue",
+        "NoSuchBucket",
+        "NoSuchKey",
+    ),
+}
+_KINDS = {code: kind for kind, codes in _CODES.items() for code in codes}
+
+# ECS words these as a ClientException or InvalidParameterException; all of them pass.
+_PASSING = re.compile(
+    r"Rate exceeded|Request limit exceeded|Too many concurrent attempts|provisioning capacity limit exceeded"
+    r"|\bPROVISIONING\b|reached the limit on the number of",
+    re.IGNORECASE,
 )
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "403"})
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
-_REFUSED_KEYS = frozenset(
-    {
-        "UnrecognizedClientException",
-        "InvalidClientTokenId",
-        "InvalidAccessKeyId",
-        "AuthFailure",
-        "IncompleteSignature",
-        "MissingAuthenticationToken",
-    }
-)
-_SIGNATURE = frozenset({"InvalidSignatureException", "SignatureDoesNotMatch", "RequestTimeTooSkewed"})
-_TRANSIENT = frozenset(
-    {"InternalError", "InternalFailure", "InternalServerError", "ServerException", "ServiceUnavailable"}
-    | {"ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException", "500", "502", "503", "504"}
-)
-
-
-def check_whole(operation: str, answer: Mapping[str, Any]) -> None:
-    """Raise AwsError when an answer lacks what it always holds: nobody knows then whether the call took effect."""
-    expected = _EXPECTED.get(operation.split(":", 1)[1])
-    if expected and not any(member in answer for member in expected):
-        raise AwsError(
-            f"{operation}: the answer was cut short on its way, so nobody knows whether it took effect.",
-            operation=operation,
-            kind=Kind.TRANSIENT,
-            request_id=_request_id(answer),
-        )
-
-
-def refused_parameters(operation: str, error: Exception) -> AwsError:
-    """Make the error of parameters that botocore itself refuses, without the values that it quotes."""
-    fields = sorted({line.split(",")[0] for line in str(error).splitlines()[1:]})
-    said = redactor().text("; ".join(fields))
-    return AwsError(f"{operation} was not sent: botocore refuses its parameters. {said}", operation=operation)
-
+# ECS hands on what EC2 told it.
+_RELAYED = re.compile(r"\(ErrorCode: ([\w.]+)\)")
+_NO_DEFINITION = re.compile(r"Unable to (describe|find) task definition|^TaskDefinition not found")
+# AWS repeats the request that was signed, session token and all, and encodes why it denied one.
+_TAILS = re.compile(r"\s*(The Canonical String for this request|Encoded authorization failure message:).*", re.DOTALL)
 
 # What a request is about, in the order in which it is told.
 _SUBJECTS = {
@@ -85,14 +105,19 @@ _SUBJECTS = {
     "Name": "parameter",
     "SecretId": "secret",
 }
+_ADVISED = ("ecs:RunTask", "ecs:RegisterTaskDefinition")
 
 
-def classify(operation: str, response: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> AwsError:
-    """Make the error of an answer in which AWS refuses a call. Told apart by code, and by text only where AWS has no code."""
+def classify(
+    operation: str, response: Mapping[str, Any], params: Mapping[str, Any] | None = None, *, now: datetime | None = None
+) -> AwsError:
+    """Make the error of an answer in which AWS refuses a call. `now` is this machine's time of day, for a signature's sake."""
     problem = response.get("Error", {})
-    code = str(problem.get("Code", "Unknown"))
-    said = redactor().text(str(problem.get("Message", "")))
-    http_status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    code = str(problem.get("Code") or "Unknown")
+    raw = heard()
+    if (code.isdecimal() or code == "Unknown") and raw is not None and raw.problem:
+        return unusable(operation, raw)
+    said = redactor().text(_TAILS.sub("", str(problem.get("Message") or "")))
     details: dict[str, Any] = {
         "operation": operation,
         "code": code,
@@ -101,67 +126,58 @@ def classify(operation: str, response: Mapping[str, Any], params: Mapping[str, A
         "resource_ids": tuple(response.get("resourceIds") or ()),
     }
     subject = ", ".join(f"{word} {params[key]}" for key, word in _SUBJECTS.items() if params and params.get(key))
-    told = f"{operation} failed{f' ({subject})' if subject else ''}: {said or 'no reason was given'} ({code}"
+    told = (
+        f"{operation} failed{f' ({subject})' if subject else ''}: {said.rstrip('.') or 'no reason was given'} ({code}"
+    )
     told += f", request {details['request_id']})." if details["request_id"] else ")."
     if code in _DENIED or "not authorized to perform" in said:
-        return _denied(told, details)
+        return denied(told, details)
     if code == "ClusterNotFoundException":
         return ClusterNotFound(
             f"{told} Check the cluster's name, the region and the account.", kind=Kind.NOT_FOUND, **details
         )
-    if "Unable to describe task definition" in said:
+    if _NO_DEFINITION.search(said):
         told += " Check its name, the region and the account."
         return TaskDefinitionNotFound(told, kind=Kind.NOT_FOUND, **details)
-    if code in _EXPIRED:
-        return NoCredentials(f"{told} Renew the credentials.", kind=Kind.CREDENTIALS, **details)
-    if code in _REFUSED_KEYS:
-        told += " AWS does not know these keys: check aws_credentials, the profile and the endpoint."
-        return NoCredentials(told, kind=Kind.DENIED, **details)
-    if code in _SIGNATURE:
-        told += " Check the secret access key, and that this machine's clock is right."
-        return NoCredentials(told, kind=Kind.CREDENTIALS if "xpired" in said else Kind.DENIED, **details)
-    return AwsError(told, kind=_kind(code, said, http_status), **details)
+    if code in EXPIRED or code in UNKNOWN_KEYS or code in _SIGNATURE:
+        metadata = response.get("ResponseMetadata", {})
+        ahead = clock_ahead(metadata.get("HTTPHeaders", {}), now or datetime.now(UTC))
+        return _not_accepted(told, details, ahead)
+    advice = advice_for(said) if operation in _ADVISED else None
+    kind = _kind(code, said, response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return AwsError(f"{told} {advice}" if advice else told, kind=kind, **details)
 
 
 def _kind(code: str, said: str, http_status: int) -> Kind:
-    if code in _THROTTLED or http_status == 429 or "Rate exceeded" in said or "Too many concurrent attempts" in said:
+    relayed = _RELAYED.search(said)
+    known = _KINDS.get(code) or _KINDS.get(relayed[1] if relayed else "")
+    if known is not None:
+        return known
+    if http_status == 429 or _PASSING.search(said):
         return Kind.THROTTLED
-    if code in _TRANSIENT or http_status >= 500:
+    if http_status >= 500:
         return Kind.TRANSIENT
-    if code == "ConflictException":
-        return Kind.CONFLICT
-    if code in ("ResourceNotFoundException", "ParameterNotFound") or "not found" in said.lower():
-        return Kind.NOT_FOUND
-    return Kind.INVALID
+    return Kind.NOT_FOUND if code.endswith(".NotFound") or "not found" in said.lower() else Kind.INVALID
 
 
-def _denied(told: str, details: dict[str, Any]) -> AccessDenied:
-    said = details["aws_message"]
-    words = (
-        said.split("not authorized to perform", 1)[-1].lstrip(": ").split()
-        if "not authorized to perform" in said
-        else []
-    )
-    action = words[0].rstrip(".,") if words else details["operation"]
-    error = AccessDenied(f"{told} Allow the action {action} in the caller's IAM policy.", kind=Kind.DENIED, **details)
-    error.action = action
-    return error
-
-
-def unanswered(operation: str, error: Exception) -> AwsError:
-    """Make the error of a call to which no usable answer came."""
-    import botocore.exceptions
-
-    if isinstance(error, botocore.exceptions.NoCredentialsError | botocore.exceptions.PartialCredentialsError):
-        return NoCredentials(f"{operation} was not sent. {NO_CREDENTIALS}", operation=operation, kind=Kind.DENIED)
-    said = redactor().text(str(error)) or type(error).__name__
-    if isinstance(error, botocore.exceptions.CredentialRetrievalError | botocore.exceptions.TokenRetrievalError):
-        told = f"{operation} was not sent: the credentials could not be renewed. {said}"
-        return NoCredentials(told, operation=operation, kind=Kind.CREDENTIALS)
-    if isinstance(error, botocore.exceptions.BotoCoreError | OSError):
-        told = f"{operation} got no answer: {said}"
-        return AwsError(told, operation=operation, kind=Kind.TRANSIENT, aws_message=said)
-    return AwsError(f"{operation} failed: {type(error).__name__}: {said}", operation=operation, kind=Kind.TRANSIENT)
+def _not_accepted(told: str, details: dict[str, Any], ahead: float | None) -> AwsError:
+    """Make the error of a request whose keys, token or signature AWS did not accept."""
+    code, said = details["code"], details["aws_message"]
+    clock = blamed(ahead)
+    if clock:  # once it is set, the same keys are as good as ever
+        return NoCredentials(f"{told} {clock}", kind=Kind.CREDENTIALS, **details)
+    if code in EXPIRED:
+        return NoCredentials(told, kind=Kind.CREDENTIALS, **details)
+    if code in UNKNOWN_KEYS:
+        told += " AWS does not know these keys: check aws_credentials, the profile and the endpoint."
+        return NoCredentials(told, kind=Kind.DENIED, **details)
+    late = code in ("RequestTimeTooSkewed", "RequestInTheFuture") or "xpired" in said or "not yet current" in said
+    if late and ahead is None:
+        return NoCredentials(f"{told} Check that this machine's clock is right.", kind=Kind.CREDENTIALS, **details)
+    if late:
+        told += " This machine's clock is right, so the request was long under way (did the machine sleep?)."
+        return AwsError(told, kind=Kind.TRANSIENT, **details)
+    return NoCredentials(f"{told} Check the secret access key.", kind=Kind.DENIED, **details)
 
 
 def _request_id(response: Mapping[str, Any]) -> str | None:

@@ -3,43 +3,69 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ecs_block.aws.answers import check_whole, classify, refused_parameters, unanswered
-from ecs_block.aws.clients import THREADS, client, forget
+from ecs_block.aws import bodies, renewal
+from ecs_block.aws.answers import classify
+from ecs_block.aws.clients import THREADS, Shared, client, forget
 from ecs_block.aws.credentials import AwsCredentials
 from ecs_block.aws.hidden import muted
+from ecs_block.aws.threads import in_a_thread
+from ecs_block.aws.unanswered import refused_parameters, unanswered
+from ecs_block.errors import AwsError, NoCredentials
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    pass
 
-__all__ = ["THREADS", "Aws"]
+__all__ = ["THREADS", "Aws", "in_a_thread"]
+
+T = TypeVar("T")
 
 _SECRET_ANSWERS = frozenset({"GetParameter", "GetSecretValue"})
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)
 
 
 class Aws:
     """AWS as one set of credentials sees it. All that the engine knows of boto3 is `call`; tests hand in a script instead."""
 
-    def __init__(self, credentials: AwsCredentials) -> None:
+    def __init__(
+        self,
+        credentials: AwsCredentials,
+        *,
+        wall: Callable[[], datetime] = _wall,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.credentials = credentials
         self.key: tuple[Any, ...] = (os.getpid(), *credentials.identity())
-        self._clients: dict[tuple[str, str | None], Any] = {}
+        self._wall = wall
+        self._now = now
+        self._clients: dict[tuple[str, str | None], Shared] = {}
+        self._accepted = False
 
     @cached_property
     def region(self) -> str:
         """The region of the ECS client."""
-        return str(self._client("ecs", None).meta.region_name)
+        return str(self._client("ecs", None).client.meta.region_name)
+
+    @cached_property
+    def endpoint(self) -> str:
+        """The address of ECS."""
+        return str(self._client("ecs", None).client.meta.endpoint_url)
 
     @property
     def task_events_queue_url(self) -> str | None:
         """The queue of ECS's own events, if there is one."""
         return self.credentials.task_events_queue_url
 
-    def _client(self, service: str, region: str | None) -> Any:
+    def _client(self, service: str, region: str | None) -> Shared:
         """Give the shared client; kept here too, for the look-up costs more than the rest of a call."""
         key = service, region
         if key not in self._clients:
@@ -63,83 +89,58 @@ class Aws:
         work = partial(self._invoke, service, operation, region, params)
         answer: dict[str, Any] = {}
         with anyio.CancelScope(shield=True):
-            answer = await (_in_asyncio(work) if _runs_asyncio() else _in_trio(work))
+            answer = await in_a_thread(work)
         return answer  # noqa: RET504  (to a type checker a scope may swallow what is raised in it)
 
     def _invoke(self, service: str, operation: str, region: str | None, params: dict[str, Any]) -> dict[str, Any]:
-        import botocore.exceptions
+        shared = self._client(service, region)
+        sent_at = self._now()
+        try:
+            answer = self._sent(shared, service, operation, params)
+        except NoCredentials as error:
+            refused = error
+        else:
+            self._accepted = True
+            return answer
+        if not renewal.may_help(refused):
+            raise refused
+        renewed = renewal.renewed(self.credentials, service, region, shared, sent_at=sent_at, now=self._now())
+        if renewed is None:
+            raise self._explained(refused, shared)
+        self._clients[service, region] = renewed
+        try:
+            return self._sent(renewed, service, operation, params)
+        except NoCredentials as error:
+            raise self._explained(error, renewed) from None
+
+    def _explained(self, refused: NoCredentials, shared: Shared) -> NoCredentials:
+        return renewal.explained(refused, self.credentials, shared.login, accepted_before=self._accepted)
+
+    def _sent(self, shared: Shared, service: str, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Send one request with one client. Raises AwsError."""
         from botocore import xform_name
 
         name = f"{service}:{operation}"
-        shared = self._client(service, region)
+        bodies.begin()
         try:
             with muted() if operation in _SECRET_ANSWERS else nullcontext():
-                answer: dict[str, Any] = getattr(shared, xform_name(operation))(**params)
-        except botocore.exceptions.ClientError as error:
-            raise classify(name, error.response, params) from None
-        except botocore.exceptions.ParamValidationError as error:
-            raise refused_parameters(name, error) from None
+                answer: dict[str, Any] = getattr(shared.client, xform_name(operation))(**params)
+            bodies.check_whole(name, answer)
+        except AwsError:
+            raise
         except Exception as error:
-            raise unanswered(name, error) from None
-        check_whole(name, answer)
+            raise self._failure(name, error, params) from None
+        finally:
+            bodies.begin()
         return answer
 
+    def _failure(self, name: str, error: Exception, params: dict[str, Any]) -> AwsError:
+        import botocore.exceptions
 
-def _runs_asyncio() -> bool:
-    import asyncio  # deferred, as in all of this file: importing ecs_block stays quick
-
-    try:
-        return asyncio.current_task() is not None
-    except RuntimeError:
-        return False
-
-
-async def _in_trio(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    import anyio.to_thread
-
-    variable = _limiter_variable()
-    try:
-        limiter = variable.get()
-    except LookupError:
-        limiter = anyio.CapacityLimiter(THREADS)
-        variable.set(limiter)
-    return await anyio.to_thread.run_sync(work, limiter=limiter)
-
-
-async def _in_asyncio(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Await work in a thread; its answer is not lost when asyncio itself cancels the task.
-
-    A shield holds off cancel scopes, but not `asyncio.Task.cancel()` (`asyncio.timeout`, Ctrl-C under `asyncio.run`). Then
-    the answer is waited for first, and the cancellation comes at the caller's next await.
-    """
-    import asyncio
-
-    answer = asyncio.get_running_loop().run_in_executor(_threads(os.getpid()), work)
-    cancelled = 0
-    while not answer.done():
-        try:
-            await asyncio.shield(answer)
-        except asyncio.CancelledError:
-            cancelled += 1
-        except Exception:  # the call's own, raised below
-            break
-    task = asyncio.current_task()
-    for _ in range(cancelled if task is not None else 0):
-        task.uncancel()  # type: ignore[union-attr]
-        task.cancel()  # type: ignore[union-attr]
-    return answer.result()
-
-
-@cache
-def _threads(process: int) -> ThreadPoolExecutor:
-    """The worker threads of this process, for all its asyncio loops (after a fork, new ones)."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="ecs_block")
-
-
-@cache
-def _limiter_variable() -> Any:
-    from anyio.lowlevel import RunVar
-
-    return RunVar("ecs_block_calls")
+        if isinstance(error, botocore.exceptions.ParamValidationError):
+            return refused_parameters(name, error)
+        if not isinstance(error, botocore.exceptions.ClientError):
+            return unanswered(name, error)
+        if error.operation_name == name.split(":", 1)[1]:
+            return classify(name, error.response, params, now=self._wall())
+        return renewal.not_assumed(name, error, self._wall())

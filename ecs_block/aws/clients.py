@@ -9,13 +9,18 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from ecs_block.aws.bodies import listen
 from ecs_block.aws.credentials import AwsCredentials
 from ecs_block.aws.hidden import guard_foreign_logs, hide, read_reference, redactor
+from ecs_block.aws.sources import told_of
+from ecs_block.aws.unanswered import NO_CREDENTIALS, unsigned
 from ecs_block.errors import InvalidTask, Kind, NoCredentials
 from ecs_block.plan.secret import SecretReference
 
@@ -34,34 +39,91 @@ _CONFIG: dict[str, Any] = {
     "user_agent_extra": "ecs_block",
 }
 
-NO_CREDENTIALS = (
-    "No AWS credentials were found. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile (AWS_PROFILE, profile_name), "
-    "or fill aws_credentials."
-)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shared:
+    """A client that the whole process shares, and what it signs with."""
+
+    client: Any
+    login: Login
+
+
+class Login:
+    """What boto3's provider chain gave when it was asked."""
+
+    def __init__(self, credentials: AwsCredentials) -> None:
+        """Ask the chain anew: files, environment and logins are read again. Raises NoCredentials."""
+        import botocore.exceptions
+
+        self.session: Any = new_session(credentials)
+        self.profile = str(self.session.profile_name)
+        try:
+            self._found: Any = self.session.get_credentials()
+        except (botocore.exceptions.BotoCoreError, RuntimeError) as error:
+            method = getattr(error, "kwargs", {}).get("provider")
+            raise _not_had(credentials, error, method, self.profile) from None
+        if self._found is None:
+            raise NoCredentials(NO_CREDENTIALS, kind=Kind.DENIED)
+        self.method = str(self._found.method)
+
+    def keys(self) -> tuple[str | None, ...]:
+        """Give the keys of the moment; they may first have to be fetched, and then botocore raises what it likes."""
+        frozen = self._found.get_frozen_credentials()
+        return frozen.access_key, frozen.secret_key, frozen.token
+
+
+def _not_had(credentials: AwsCredentials, error: Exception, method: str | None, profile: str) -> NoCredentials:
+    told = unsigned(error, "Nothing was sent") or NoCredentials(
+        f"Nothing was sent: {redactor().text(str(error))}", kind=Kind.CREDENTIALS
+    )
+    if method not in (None, "env") and told.kind is Kind.CREDENTIALS:
+        return NoCredentials(f"{told} {told_of(credentials, method, profile)}", kind=told.kind)
+    return told
+
 
 _lock = threading.Lock()
-_clients: dict[tuple[Any, ...], Any] = {}
+_clients: dict[tuple[Any, ...], Shared] = {}
 
 
-def client(credentials: AwsCredentials, service: str, region: str | None = None) -> Any:
+def _key(credentials: AwsCredentials, service: str, region: str | None) -> tuple[Any, ...]:
+    return (service, region, os.getpid(), *credentials.identity())
+
+
+def client(credentials: AwsCredentials, service: str, region: str | None = None) -> Shared:
     """Give the shared client of a service. Raises NoCredentials or InvalidTask when none can be made."""
-    key = (service, region, os.getpid(), *credentials.identity())
+    key = _key(credentials, service, region)
     with _lock:
         if key not in _clients:
-            _clients[key] = _new_client(credentials, service, region)
+            _clients[key] = _new_client(credentials, Login(credentials), service, region)
         return _clients[key]
+
+
+def known_client(credentials: AwsCredentials, service: str, region: str | None) -> Shared | None:
+    """Give the shared client of a service if there is one."""
+    return _clients.get(_key(credentials, service, region))
+
+
+def replace(credentials: AwsCredentials, login: Login, service: str, region: str | None) -> Shared:
+    """Make the shared client of a service anew, with another login; those of other services are let go."""
+    made = _new_client(credentials, login, service, region)
+    key = _key(credentials, service, region)
+    with _lock:
+        for other in [other for other in _clients if other[2:] == key[2:]]:
+            del _clients[other]
+        _clients[key] = made
+    return made
 
 
 def forget(credentials: AwsCredentials, service: str, region: str | None = None) -> None:
     """Let go of a shared client. Who is using it may go on."""
     with _lock:
-        _clients.pop((service, region, os.getpid(), *credentials.identity()), None)
+        _clients.pop(_key(credentials, service, region), None)
 
 
-def _new_client(credentials: AwsCredentials, service: str, region: str | None) -> Any:
+def _new_client(credentials: AwsCredentials, login: Login, service: str, region: str | None) -> Shared:
     import botocore.exceptions
 
-    session: Any = new_session(credentials)
+    session = login.session
     try:
         made = session.client(
             service,
@@ -76,7 +138,8 @@ def _new_client(credentials: AwsCredentials, service: str, region: str | None) -
     except (botocore.exceptions.BotoCoreError, ValueError) as error:
         raise InvalidTask(f"No client for {service} can be made: {redactor().text(str(error))}") from None
     guard_foreign_logs()
-    return made
+    listen(made)
+    return Shared(made, login)
 
 
 def new_session(credentials: AwsCredentials) -> boto3.Session:
@@ -136,7 +199,7 @@ def botocore_config(given: Mapping[str, Any]) -> Any:
     from botocore.config import Config
 
     try:
-        return Config(**{**_CONFIG, **given})
+        return Config(**deepcopy({**_CONFIG, **given}))  # botocore writes into what it is given
     except Exception as error:  # botocore raises TypeError, ValueError and its own errors here
         raise ValueError(f"botocore_config is not accepted by botocore: {redactor().text(str(error))}") from None
 

@@ -29,6 +29,10 @@ class Caller(Protocol):
         """The region of ECS."""
 
     @property
+    def endpoint(self) -> str:
+        """The address of ECS."""
+
+    @property
     def task_events_queue_url(self) -> str | None:
         """The queue of ECS's own events, if there is one."""
 

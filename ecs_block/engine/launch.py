@@ -16,8 +16,9 @@ import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 from anyio.lowlevel import RunVar
@@ -26,9 +27,10 @@ from ecs_block.arn import DEFAULT_CLUSTER, short_name
 from ecs_block.aws import THREADS
 from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
+from ecs_block.engine.failpoint import reached
 from ecs_block.errors import AwsError, InvalidTask, Kind, OutcomeUnknown, TaskLaunchFailed
 from ecs_block.plan.advice import advice_for
-from ecs_block.plan.request import Request
+from ecs_block.plan.request import Request, attempt_of
 
 logger = logging.getLogger("ecs_block")
 
@@ -47,6 +49,22 @@ _TOO_MANY_PROVISIONING = re.compile(r"PROVISIONING", re.IGNORECASE)
 Delayed = Callable[[str, float], None]
 
 
+class Diary(Protocol):
+    """Who keeps a diary of a launch, on disk, so that another process can finish it. Each entry is made before the deed."""
+
+    async def sending(self, request: Request, token: str, tokens_used: int) -> None:
+        """Note a RunTask that is about to be sent. Raises JournalError, and then nothing is sent."""
+
+    async def launched(self, tasks: Sequence[Mapping[str, Any]]) -> None:
+        """Note the tasks that RunTask gave."""
+
+    async def refused(self, reason: str) -> None:
+        """Note that nothing was started, and that AWS will start nothing."""
+
+    async def stop_requested(self, reason: str) -> None:
+        """Note that the run is to end: nothing may be started for it any more."""
+
+
 @dataclass(frozen=True)
 class Order:
     """What is to be launched, under which identity, until when (on the conversation's clock)."""
@@ -59,6 +77,13 @@ class Order:
     deadline: float
     partial: bool = False
     """Whether a part of the tasks is welcome, the rest being launched otherwise."""
+    attempt: int = 1
+    """Which attempt of the run it is."""
+    tokens_used: int = 0
+    """How many tokens of this attempt have brought only failures before."""
+    diary: Diary | None = None
+    doubt: bool = False
+    """Whether it may have been sent before, so that a refusal proves nothing."""
 
 
 _launches = itertools.count(1)
@@ -96,17 +121,34 @@ def check_run_id(run_id: str) -> None:
 
 
 async def launch(conversation: Conversation, order: Order, started: list[Mapping[str, Any]], delayed: Delayed) -> None:
-    """Start the tasks of one request and append them to `started` as RunTask gave them.
+    """Start the tasks of one order and append them to `started` as RunTask gave them.
 
     The list is filled as soon as AWS has answered, so that a caller who is cancelled knows what there is to stop. Raises
     TaskLaunchFailed with every reason, OutcomeUnknown when no answer came and nothing tells whether a task was started,
-    AwsError when AWS refuses the request itself.
+    AwsError when AWS refuses the request itself, JournalError when the diary cannot be kept.
     """
+    try:
+        await _launch(conversation, order, started, delayed)
+    except (TaskLaunchFailed, AwsError) as error:
+        if order.diary is not None:
+            await order.diary.refused(str(error))
+        raise
+
+
+async def _launch(conversation: Conversation, order: Order, started: list[Mapping[str, Any]], delayed: Delayed) -> None:
     wanted = int(order.request.get("count", 1))
-    attempt = 0
+    attempt = order.tokens_used
     while True:
-        answer = await _answered(conversation, _part(order, attempt, wanted - len(started), wanted), started, delayed)
+        part = _part(order, attempt, wanted - len(started), wanted)
+        if order.diary is not None:
+            await order.diary.sending(part.request, part.client_token, attempt + 1)
+        reached("sending")
+        answer = await _answered(conversation, part, started, delayed)
+        reached("answered")
         started += answer.get("tasks") or []
+        if order.diary is not None and started:
+            with anyio.CancelScope(shield=True):
+                await order.diary.launched(started)
         reasons = _reasons(answer.get("failures") or [])
         if started and order.partial and reasons:
             started += await _found_after_all(conversation, order, started)
@@ -120,29 +162,35 @@ async def launch(conversation: Conversation, order: Order, started: list[Mapping
         pause = backoff(attempt, conversation.clock, first=2.0, most=60.0)
         passing = bool(reasons) and all(map(_PASSING.search, reasons))
         if not passing or conversation.clock.now() + pause > order.deadline:
-            await _give_up(conversation, order, started, reasons)
+            await _give_up(conversation, order, started, reasons)  # raises
         delayed("; ".join(reasons), pause)
         await conversation.clock.sleep(pause)
         started += await _found_after_all(conversation, order, started)
         if len(started) >= wanted:
             return
         attempt += 1
+        order = replace(order, doubt=False)
 
 
 def _part(order: Order, attempt: int, missing: int, wanted: int) -> Order:
     """Give the order of one try: a token of its own, and only for what is still missing."""
-    token = order.client_token if attempt == 0 else f"{order.client_token[:58]}-{attempt + 1}"
+    token = token_of(order.client_token, attempt)
     request = order.request if missing == wanted else {**order.request, "count": missing}
     return replace(order, client_token=token, request=request)
+
+
+def token_of(base: str, used: int) -> str:
+    """Give the client token that follows so many used ones; at most 64 characters (API reference, RunTask)."""
+    return base if used == 0 else f"{base[:58]}-{used + 1}"
 
 
 async def _answered(
     conversation: Conversation, order: Order, started: list[Mapping[str, Any]], delayed: Delayed
 ) -> dict[str, Any]:
     """Send one RunTask until it is answered. Every sending has the same token, so all of them start the same tasks."""
-    sent_at = conversation.clock.now()
-    until = min(order.deadline, sent_at + TOKEN_LIFE)
-    doubt = False
+    sent_at = conversation.clock.now(), conversation.clock.wall()
+    until = min(order.deadline, sent_at[0] + TOKEN_LIFE)
+    doubt = order.doubt
     attempt = 0
     while True:
         try:
@@ -154,10 +202,12 @@ async def _answered(
                 )
         except AwsError as error:
             if not _may_pass(error):
+                if doubt:
+                    return await _evidence(conversation, order, error)
                 raise
             doubt = doubt or error.kind is Kind.TRANSIENT
             pause = backoff(attempt, conversation.clock, first=1.0, most=20.0)
-            if conversation.clock.now() + pause > until:
+            if conversation.clock.now() + pause > until or _slept(conversation, sent_at[1]):
                 if doubt:
                     return await _evidence(conversation, order, error)
                 raise
@@ -167,9 +217,14 @@ async def _answered(
             except anyio.get_cancelled_exc_class():
                 if doubt:
                     with anyio.CancelScope(shield=True):
-                        started += await _seen(conversation, order)
+                        started += await seen(conversation, order)
                 raise
             attempt += 1
+
+
+def _slept(conversation: Conversation, sent_at: datetime) -> bool:
+    """Tell whether the token is too old though the clock did not see it: a laptop that slept has a clock that did too."""
+    return (conversation.clock.wall() - sent_at).total_seconds() > TOKEN_LIFE
 
 
 _slots_of_loop: RunVar[dict[tuple[Any, ...], anyio.Semaphore]] = RunVar("ecs_block_launch_slots")
@@ -197,7 +252,7 @@ def _may_pass(error: AwsError) -> bool:
 
 async def _evidence(conversation: Conversation, order: Order, error: AwsError) -> dict[str, Any]:
     """Look for a task of a request whose answers were all lost. Raises OutcomeUnknown when there is none to be seen."""
-    tasks = await _seen(conversation, order)
+    tasks = await seen(conversation, order)
     if tasks:
         return {"tasks": tasks, "failures": []}
     raise OutcomeUnknown(
@@ -207,21 +262,22 @@ async def _evidence(conversation: Conversation, order: Order, error: AwsError) -
     )
 
 
-async def _seen(conversation: Conversation, order: Order) -> list[Mapping[str, Any]]:
-    """List the tasks that bear the order's own `startedBy`, as far as AWS can be asked."""
+async def seen(conversation: Conversation, order: Order) -> list[Mapping[str, Any]]:
+    """List the tasks of this attempt that bear the order's own `startedBy`, as far as AWS can be asked."""
     if _started_by_value(order) != order.started_by:
         return []  # a startedBy of the user's own may be shared by other tasks, and proves nothing
     try:
-        return await _started_by(conversation, order)
+        tasks = await _started_by(conversation, order)
     except AwsError:
         return []
+    return [task for task in tasks if attempt_of(task) in (None, str(order.attempt))]
 
 
 async def _found_after_all(
     conversation: Conversation, order: Order, known: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
     """Find tasks that were started although RunTask reported failures, which AWS has been seen to do."""
-    found = await _seen(conversation, order)
+    found = await seen(conversation, order)
     arns = {task["taskArn"] for task in known}
     return [task for task in found if task["taskArn"] not in arns]
 

@@ -1,17 +1,19 @@
 """One process of this machine at a time: what several processes must not do at once.
 
-A lock is a file under `$ECS_BLOCK_HOME/locks`, so it ends with its process, however that ends. It is a courtesy: where no file
-can be written, or another process holds on for too long, the work is done without it.
+A lock is a file under `$ECS_BLOCK_HOME/locks`, so it ends with its process, however that ends. It may be a courtesy: then,
+where no file can be written, or another process holds on for too long, the work is done without it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ecs_block.engine.clock import Clock
+from ecs_block.errors import JournalError
 from ecs_block.home import home
 
 logger = logging.getLogger("ecs_block")
@@ -21,13 +23,16 @@ LOOK_EVERY = 0.05  # seconds
 
 
 @asynccontextmanager
-async def alone_on_this_machine(name: str, clock: Clock) -> AsyncIterator[None]:
-    """Hold the lock of this name while the context lasts."""
+async def alone_on_this_machine(name: str, clock: Clock, *, courtesy: bool = True) -> AsyncIterator[None]:
+    """Hold the lock of this name while the context lasts.
+
+    Where it is no courtesy, the wait for it has no end, and JournalError is raised where no file can be written.
+    """
     from filelock import FileLock, Timeout
 
     path = home("state") / "locks" / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.lock"
     lock = FileLock(path, thread_local=False)
-    deadline = clock.now() + PATIENCE
+    deadline = clock.now() + PATIENCE if courtesy else math.inf
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         while True:
@@ -40,6 +45,11 @@ async def alone_on_this_machine(name: str, clock: Clock) -> AsyncIterator[None]:
                     break
                 await clock.sleep(LOOK_EVERY)
     except OSError as error:
+        if not courtesy:
+            raise JournalError(
+                f"No lock can be made at {path} ({error.strerror}), so nothing was launched: two processes might both do it. "
+                "Make its folder writable, or set ECS_BLOCK_HOME to one that is."
+            ) from None
         logger.debug("No lock can be made at %s; going on without it. %s", path, error)
     try:
         yield

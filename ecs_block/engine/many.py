@@ -56,7 +56,7 @@ async def each(runs: Sequence[Run], limit: int, ended: Ended, progress: Progress
             return
         for index in places[len(launched.tasks) :]:  # the launch had no room for these
             group.start_soon(one, index)
-        await engine.outcomes_alike(launched, run, lambda place, result: finished(places[place], result))
+        await engine.outcomes_alike(launched, lambda place, result: finished(places[place], result))
 
     async with anyio.create_task_group() as group:
         index = 0

@@ -53,6 +53,8 @@ class Task:
     told: str = field(default="", init=False)
     stream: Stream | None = field(default=None, init=False)
     timeout: EcsBlockError | None = field(default=None, init=False)
+    result: ECSTaskResult | None = field(default=None, init=False)
+    """What became of it, once that is known; also where the run was cancelled."""
 
     @property
     def identifier(self) -> TaskIdentifier:
@@ -87,6 +89,7 @@ async def outcome_of(task: Task) -> ECSTaskResult:
         watcher.remove(watched)
         if task.stream is not None:
             reader.close(task.stream)
+    task.result = result
     del run.control.identifiers[identifier]
     run.teller.ended(result)
     return result
@@ -192,6 +195,8 @@ async def _unwatchable(task: Task) -> None:
 
 async def _stop(task: Task, reason: str) -> None:
     task.run.teller.stopping(str(task.identifier), reason)
+    if task.run.record is not None:
+        await task.run.record.stop_requested(reason)
     named = f" (run {task.run.run_id})" if task.run.run_id else ""
     await stop(task.run.conversation, task.identifier, f"ecs_block{named}: {reason}")
 
@@ -242,7 +247,8 @@ async def _stop_and_settle(task: Task, watcher: Watcher, watched: Watched, reade
         await reader.drained(task.stream)
     task.run.control.identifiers.pop(identifier, None)
     judged = judge(watched.task, task.main, task.essential)
-    task.run.teller.ended(_made(task, watched, judged, _log_complete(task)))
+    task.result = _made(task, watched, judged, _log_complete(task))
+    task.run.teller.ended(task.result)
 
 
 # --- the result --------------------------------------------------------------------------------------------------------

@@ -5,11 +5,12 @@ Everything that can be wrong is found before the first call that changes anythin
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ecs_block.aws import input_shape, output_only, redactor
 from ecs_block.engine import network, registry
@@ -20,10 +21,15 @@ from ecs_block.errors import InvalidTask, PatchError
 from ecs_block.plan import definition as definitions
 from ecs_block.plan import request as requests
 from ecs_block.plan import sketch as plans
+from ecs_block.plan.checks import WithoutPatches
 from ecs_block.plan.fields import TaskFields
 from ecs_block.plan.image import official_python_image
 from ecs_block.plan.request import Request
+from ecs_block.plan.secret import plain
 from ecs_block.plan.sketch import Facts, Sketch
+
+if TYPE_CHECKING:
+    from ecs_block.engine.record import Record, RunJournal
 
 logger = logging.getLogger("ecs_block")
 
@@ -79,6 +85,12 @@ class Run:
     run_id: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     stops_on_interrupt: bool = True
+    journal: RunJournal | None = None
+    """Where a run with a run id is written down."""
+    record: Record | None = None
+    """What is written down of its present attempt."""
+    profile: str | None = None
+    """The AWS profile, so that another process finds the credentials again."""
     start_by: float = math.inf
     """When the task must have reached RUNNING (on the conversation's clock)."""
 
@@ -166,6 +178,20 @@ def _warn_of_copy(run: Run, linked: Mapping[str, Any], plan: Sketch) -> None:
         f"({len(changes)} differences)."
     )
     logger.debug("Differences to %s: %s", linked["taskDefinitionArn"], "; ".join(changes))
+
+
+def planned(run: Run) -> dict[str, Any]:
+    """Give what the block asks for, as far as it can be said without AWS, masked: the same block gives the same."""
+    fields = run.fields
+    facts = Facts(run.conversation.aws.region, official_python_image(), plain, {})
+    plan = plans.sketch(fields, plans.stand_in(fields), facts)
+    request = plans.run_request(WithoutPatches(fields), plan, facts)
+    asked = {
+        "definition": fields.task_definition_arn or plan.definition,
+        "request": request,
+        "task_customizations": list(fields.task_customizations),
+    }
+    return cast(dict[str, Any], json.loads(json.dumps(redactor().payload(asked))))
 
 
 def check_count(fields: TaskFields) -> None:

@@ -40,6 +40,10 @@ class Teller:
         logger.info("%sTask %s launched.", self._prefix, identifier)
         self._event(events.TaskLaunched(identifier, definition, attempt))
 
+    def recovering(self, what: str) -> None:
+        """Tell that a run is taken up that another process began."""
+        logger.info("%sThe run was begun before; %s.", self._prefix, what)
+
     def status(self, identifier: str, status: str, previous: str | None) -> None:
         """Tell a new status."""
         logger.info("%sTask %s is %s.", self._prefix, short_name(identifier.rsplit("::", 1)[-1]), status)

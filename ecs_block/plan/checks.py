@@ -111,7 +111,7 @@ def _of_plan(fields: TaskFields) -> list[str]:
         else:
             capacity, definition, found = capacities.choose(fields), {}, []
         plan = plans.Sketch(definition, definitions.main_container_name(fields, fields.task_definition), capacity, None)
-        request = plans.run_request(_WithoutPatches(fields), plan, facts)
+        request = plans.run_request(WithoutPatches(fields), plan, facts)
     except InvalidTask as error:
         return [str(error)]
     return [*found, *requests.problems(request), *_of_size(fields, capacity, definition)]
@@ -122,7 +122,7 @@ def _measured(value: str | SecretStr | SecretReference) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else plain(value)
 
 
-class _WithoutPatches:
+class WithoutPatches:
     """The fields, but for the customizations, which can only be applied to what AWS knows."""
 
     def __init__(self, fields: TaskFields) -> None:

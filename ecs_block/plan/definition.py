@@ -322,6 +322,11 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], output_only: I
     return list(_differences(canonical(one, left_out), canonical(other, left_out), ""))
 
 
+def differences_of(one: Any, other: Any) -> list[str]:
+    """List the paths at which two values differ, without the values."""
+    return list(_differences(one, other, ""))
+
+
 def _differences(one: Any, other: Any, path: str) -> Iterator[str]:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in sorted({*one, *other}, key=str):

@@ -203,6 +203,20 @@ def _largest(overrides: Mapping[str, Any], most: int = 5) -> str:
     return ", ".join(f"{name} ({size:,})" for name, size in largest)
 
 
+def variables_of(run: str | None, attempt: int) -> dict[str, str]:
+    """Give the variables by which a program knows its run: none for a run that has no name."""
+    return {} if run is None else {"ECS_BLOCK_RUN_ID": run, "ECS_BLOCK_ATTEMPT": str(attempt)}
+
+
+def attempt_of(task: Mapping[str, Any]) -> str | None:
+    """Read from a described task which attempt of its run it is."""
+    for container in (task.get("overrides") or {}).get("containerOverrides") or []:
+        for variable in container.get("environment") or []:
+            if variable.get("name") == "ECS_BLOCK_ATTEMPT":
+                return str(variable.get("value"))
+    return None
+
+
 def touches_identity(patch: JsonPatch) -> str | None:
     """Give the path of the first operation that would change what ties the request to its run id."""
     return next((path for path in IDENTITY if patch.touches(path)), None)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_serializer
 
+from ecs_block import errors
 from ecs_block.arn import TaskIdentifier
 from ecs_block.errors import TaskFailed
 from ecs_block.plan import verdict
@@ -183,6 +184,25 @@ def _container(container: Mapping[str, Any]) -> ContainerResult:
         image=container.get("image"),
         runtime_id=container.get("runtimeId"),
     )
+
+
+def as_recorded(result: ECSTaskResult) -> dict[str, Any]:
+    """Give a result as the journal keeps it."""
+    return result.model_dump(mode="json", exclude_defaults=True) | {"outcome": result.outcome}
+
+
+def from_record(recorded: Mapping[str, Any]) -> ECSTaskResult:
+    """Make a result of what the journal kept, with an error of the class and the words that it had."""
+    told = dict(recorded)
+    error = told.pop("error", None)
+    result = ECSTaskResult.model_validate({**told, "tasks": [from_record(one) for one in told.get("tasks", ())]})
+    if error is None:
+        return result
+    raised = errors.again(error["type"], error["message"], result)
+    with_error = result.model_copy(update={"error": raised})
+    if hasattr(raised, "result"):
+        raised.result = with_error
+    return with_error
 
 
 def combined(results: Sequence[ECSTaskResult]) -> ECSTaskResult:

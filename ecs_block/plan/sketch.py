@@ -86,6 +86,20 @@ def sketch(fields: TaskFields, linked: Mapping[str, Any] | None, facts: Facts, *
     return Sketch(definition, definitions.main_container_name(fields, base), capacity, linked)
 
 
+def stand_in(fields: TaskFields) -> dict[str, Any] | None:
+    """Stand in for a linked definition, of which only the name is known without AWS."""
+    if fields.task_definition_arn is None:
+        return None
+    capacity = capacities.choose(fields).kind
+    return {
+        "family": fields.task_definition_arn,
+        "containerDefinitions": [{"name": fields.container_name or "<main or first container of the task definition>"}],
+        "executionRoleArn": "<read at runtime>",
+        "compatibilities": [capacity],
+        "networkMode": "awsvpc" if capacity == "FARGATE" else None,
+    }
+
+
 def run_request(
     fields: TaskFields,
     plan: Sketch,

@@ -17,7 +17,9 @@ import anyio.lowlevel
 
 from ecs_block import ECSTask
 from ecs_block.engine.conversation import Conversation
+from ecs_block.engine.journal import Journal
 from ecs_block.engine.prepare import Control, Run
+from ecs_block.engine.record import RunJournal
 from ecs_block.engine.teller import Teller
 from ecs_block.errors import AwsError, ClusterNotFound, Kind, TaskDefinitionNotFound
 from ecs_block.events import Event
@@ -97,6 +99,7 @@ class FakeAws:
     """An ECS, a VPC and log streams in memory. A task's life is a list of (seconds after launch, changes)."""
 
     region = "eu-test-1"
+    endpoint = "https://ecs.eu-test-1.amazonaws.test"
     task_events_queue_url: str | None = None
 
     def __init__(self, clock: SimulatedClock) -> None:
@@ -333,9 +336,14 @@ def life_of(seconds: float, *, code: int | None = 0, **end: Any) -> list[tuple[f
 
 
 def make_run(
-    aws: FakeAws, clock: SimulatedClock, seen: list[Event] | None = None, run_id: str | None = None, **fields: Any
+    aws: FakeAws,
+    clock: SimulatedClock,
+    seen: list[Event] | None = None,
+    run_id: str | None = None,
+    journal: Journal | None = None,
+    **fields: Any,
 ) -> Run:
-    """Make a run of a block against the fake."""
+    """Make a run of a block against the fake. The journal's work is done at once: a thread's time is not the clock's."""
     task = ECSTask(**{"command": ["true"], **fields})
     hook = seen.append if seen is not None else None
     return Run(
@@ -345,4 +353,9 @@ def make_run(
         Control(),
         run_id,
         stops_on_interrupt=task.stop_on_interrupt,
+        journal=None if journal is None or run_id is None else RunJournal(journal, run_id, _at_once),
     )
+
+
+async def _at_once(work: Callable[[], Any]) -> Any:
+    return work()

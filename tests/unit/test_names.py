@@ -128,6 +128,7 @@ PARENTS = {
     "TaskRunTimeout": "EcsBlockError",
     "TaskFailed": "EcsBlockError",
     "OutcomeUnknown": "EcsBlockError",
+    "JournalError": "EcsBlockError",
     "BlockError": "EcsBlockError",
     "BlockNotFound": "BlockError",
     "BlockExists": "BlockError",

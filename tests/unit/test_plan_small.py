@@ -1,4 +1,4 @@
-"""The small tables and rules of the plan: Fargate's sizes, secrets, AWS's shapes, advice, results."""
+"""The small tables and rules of the plan: Fargate's sizes, secrets, AWS's shapes, results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from ecs_block import ECSTaskResult, InvalidTask, TaskFailed
 from ecs_block.aws import input_shape
 from ecs_block.plan import fargate, result, shape
-from ecs_block.plan.advice import advice_for
 from ecs_block.plan.secret import MASK, Secret, SecretReference, Text, plain
 from ecs_block.plan.verdict import judge
 
@@ -181,44 +180,6 @@ def test_shape_problems_quote_no_values(value: Any) -> None:
     """Any value at all gets an answer, and no value is quoted in it."""
     told = " ".join(shape.problems(value, input_shape("RegisterTaskDefinition"), "d"))
     assert "hunter2" not in told
-
-
-# --- advice ---
-
-ADVICE = {
-    "CannotPullContainerError: pull access denied": "execution role may not pull",
-    "CannotPullContainerError: dial tcp: i/o timeout": "no way to the registry",
-    "CannotPullContainerError: toomanyrequests: rate limit": "limits anonymous pulls",
-    "CannotPullContainerError: manifest unknown": "check its name and tag",
-    "exec /bin/x: exec format error": "another CPU architecture",
-    "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve secret": "secret of the",
-    "ResourceInitializationError: unable to pull secrets or registry auth: unable to retrieve ecr registry auth: "
-    "RequestError: send request failed: dial tcp 10.0.0.1:443: i/o timeout": "no way to the service",
-    "ResourceInitializationError: unable to retrieve ecr registry auth: AccessDenied": "registry refuses",
-    "ResourceInitializationError: failed to validate logger args": "log driver cannot write",
-    "ECS was unable to assume the role": "trust policy",
-    "User is not authorized to perform: iam:PassRole": "iam:PassRole",
-    'CannotStartContainerError: exec: "x": executable file not found in $PATH': "does not have the program",
-    "RESOURCE:ENI": "No network interface",
-    "RESOURCE:MEMORY": "No instance has room",
-    "Capacity is unavailable at this time": "try again later",
-    "AGENT": "agent is disconnected",
-    "ATTRIBUTE": "placement constraints",
-    "MemberOf placement constraint unsatisfied": "placement constraints",
-    "TaskDefinition is inactive": "register it again",
-    "OutOfMemoryError: Container killed due to memory usage": "give it more (memory)",
-    "The specified capacity provider FARGATE_SPOT was not found": "put-cluster-capacity-providers",
-    "allocation of memory failed at that location": None,
-    "Essential container in task exited": None,
-    "": None,
-}
-
-
-@pytest.mark.parametrize(("reason", "advice"), ADVICE.items())
-def test_advice(reason: str, advice: str | None) -> None:
-    """Known causes get one sentence on what to do; unknown ones get none."""
-    told = advice_for(reason)
-    assert told is None if advice is None else advice in (told or "")
 
 
 # --- results ---

@@ -1,0 +1,396 @@
+"""What was asked of ECS and what came of it, on disk: the intent, then the ARN, then the outcome.
+
+The rules of this file:
+
+- A write is on the disk when its method returns, and every process of the machine sees it.
+- A change looks and writes in one transaction, and may be made twice: the second time it changes nothing.
+- A writer that comes late takes nothing back: tasks add up, the first outcome stays, a token is not exchanged for an older one.
+- Nothing but JournalError gets out.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from ecs_block.engine.journal_file import JournalFile, Values, errors_told
+from ecs_block.errors import JournalError
+from ecs_block.home import home
+
+State = Literal["intended", "launched", "refused", "ended"]
+
+JOURNAL_KEPT = 90 * 24 * 3600.0  # seconds after its end that an entry is kept
+
+_TABLES = (
+    # AUTOINCREMENT: the number of a deleted entry never comes to mean another.
+    """CREATE TABLE entry (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, attempt INTEGER NOT NULL,
+        account TEXT NOT NULL, region TEXT NOT NULL, cluster TEXT NOT NULL, endpoint TEXT NOT NULL,
+        caller TEXT NOT NULL, token TEXT NOT NULL, started_by TEXT NOT NULL, plan TEXT NOT NULL, request TEXT NOT NULL,
+        digest TEXT NOT NULL, whole INTEGER NOT NULL, profile TEXT, created_at REAL NOT NULL, sent_at REAL,
+        tries INTEGER NOT NULL, stop_reason TEXT, refused TEXT, outcome TEXT, ended_at REAL,
+        UNIQUE (run_id, attempt, account, region, cluster, endpoint))""",
+    """CREATE TABLE task (
+        number INTEGER NOT NULL REFERENCES entry ON DELETE CASCADE, arn TEXT NOT NULL, identifier TEXT NOT NULL,
+        PRIMARY KEY (number, arn))""",
+    "CREATE INDEX task_by_arn ON task (arn)",
+    "CREATE INDEX entry_by_age ON entry (created_at)",
+    "CREATE INDEX entry_by_end ON entry (ended_at) WHERE ended_at IS NOT NULL",
+    "CREATE INDEX entry_unfinished ON entry (created_at) WHERE outcome IS NULL AND refused IS NULL",
+)
+_SELECT = """SELECT *, (SELECT json_group_array(identifier) FROM (
+    SELECT identifier FROM task WHERE task.number = entry.number ORDER BY task.rowid)) AS tasks FROM entry """
+_INSERT = """INSERT INTO entry (number, run_id, attempt, account, region, cluster, endpoint, caller, token, started_by,
+        plan, request, digest, whole, profile, created_at, tries)
+    VALUES (:number, :run_id, :attempt, :account, :region, :cluster, :endpoint, :caller, :token, :started_by,
+        :plan, :request, :digest, :whole, :profile, :created_at, :tries)"""
+
+
+# --- what is recorded --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run id means one run."""
+
+    account: str
+    """12 digits; empty while unknown."""
+    region: str
+    cluster: str
+    """Its short name."""
+    endpoint: str
+    """Empty for AWS's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One attempt of one run, as recorded. Times are seconds since the epoch."""
+
+    number: int
+    run_id: str
+    attempt: int
+    place: Place
+    caller: str
+    """An opaque hash of who asked: finds the entry while the account is unknown."""
+    token: str
+    """The client token to send."""
+    started_by: str
+    plan: dict[str, Any]
+    """What was asked for, masked; to be compared. JSON: tuples come back as lists, keys as strings."""
+    request: dict[str, Any]
+    """RunTask's exact arguments, secrets masked."""
+    digest: str
+    """Of the exact request."""
+    whole: bool
+    """False: the request lacks its secrets, so it cannot be sent again from here alone."""
+    profile: str | None
+    """Name of the AWS profile, so that the credentials can be found again."""
+    created_at: float
+    sent_at: float | None
+    """When the present token was first sent."""
+    tries: int
+    """How many tokens were used up."""
+    tasks: tuple[str, ...]
+    """Identifiers `cluster::task_arn`."""
+    stop_reason: str | None
+    """Set once a stop was asked for."""
+    refused: str | None
+    """Why AWS refused for good: nothing was started."""
+    outcome: dict[str, Any] | None
+    """ECSTaskResult as plain JSON."""
+    ended_at: float | None
+    """When it ended or was refused."""
+
+    @property
+    def state(self) -> State:
+        """How far it has come. A task that exists counts for more than a refusal."""
+        if self.outcome is not None:
+            return "ended"
+        if self.tasks:
+            return "launched"
+        return "intended" if self.refused is None else "refused"
+
+    @property
+    def is_free(self) -> bool:
+        """True when it is certain that nothing was started for it, and that nobody has forbidden to."""
+        never_sent = self.state == "intended" and self.sent_at is None and self.stop_reason is None
+        return self.state == "refused" or never_sent
+
+
+class Journal:
+    """The journal of runs. Any number of threads and processes may use it at once; `close` it at the end.
+
+    Every method raises JournalError when the file cannot be read or written, or has no such entry. A file is made by the
+    first write; reading where there is none finds nothing.
+    """
+
+    def __init__(self, path: Path | None = None, now: Callable[[], float] = time.time) -> None:
+        self._file = JournalFile(path or home("state") / "journal.sqlite3", _TABLES)
+        self.path = self._file.path
+        self._now = now
+        self._swept = False
+
+    # --- writing ---
+
+    def intend(
+        self,
+        *,
+        run_id: str,
+        attempt: int,
+        place: Place,
+        caller: str,
+        token: str,
+        started_by: str,
+        plan: Mapping[str, Any],
+        request: Mapping[str, Any],
+        digest: str,
+        whole: bool,
+        profile: str | None = None,
+    ) -> Entry:
+        """Record what is going to be sent, or give the entry that is already there, unchanged.
+
+        There already: the same attempt of the same run in the same place; where either account is unknown, by the same
+        caller. One that AWS refused, or that was never sent, gives way to the new intent: it keeps its number and `tries`,
+        nothing else.
+        """
+        values: dict[str, Any] = {"run_id": run_id, "attempt": attempt, "caller": caller, "token": token}
+        values |= {
+            "account": place.account,
+            "region": place.region,
+            "cluster": place.cluster,
+            "endpoint": place.endpoint,
+        }
+        values |= {"started_by": started_by, "plan": self._json(plan), "request": self._json(request), "digest": digest}
+        values |= {"whole": whole, "profile": profile}
+
+        def change(connection: sqlite3.Connection) -> Entry:
+            self._sweep(connection)
+            known = _same_attempt(connection, values)
+            if known is not None and not known.is_free:
+                return known
+            new = values | {"number": None, "tries": 0, "created_at": self._now()}
+            if known is not None:
+                connection.execute("DELETE FROM entry WHERE number = ?", (known.number,))
+                new |= {"number": known.number, "tries": known.tries, "account": place.account or known.place.account}
+            return self._entry(connection, connection.execute(_INSERT, new).lastrowid or 0)
+
+        return self._file.write(change)
+
+    def sending(
+        self, number: int, token: str, tries: int, *, request: Mapping[str, Any], digest: str, whole: bool
+    ) -> Entry:
+        """Record, before it is sent, that this token goes out with this request; send the token of the entry that comes back.
+
+        That is another one when another process is ahead: at more tries, or at as many with a token that it has sent.
+        """
+        text = self._json(request)
+
+        def change(connection: sqlite3.Connection) -> Entry:
+            known = self._entry(connection, number)
+            new = token != known.token
+            if tries < known.tries or (tries == known.tries and new and known.sent_at is not None):
+                return known
+            sent_at = self._now() if new or known.sent_at is None else known.sent_at
+            connection.execute(
+                "UPDATE entry SET token = ?, tries = ?, sent_at = ?, request = ?, digest = ?, whole = ? WHERE number = ?",
+                (token, tries, sent_at, text, digest, whole, number),
+            )
+            return self._entry(connection, number)
+
+        return self._file.write(change)
+
+    def launched(self, number: int, tasks: Sequence[str]) -> None:
+        """Add tasks to those known. They disprove a refusal, and tell the account where it was unknown."""
+        rows = [(number, _arn(task), task) for task in tasks]
+
+        def change(connection: sqlite3.Connection) -> None:
+            self._entry(connection, number)
+            connection.executemany(
+                "INSERT INTO task (number, arn, identifier) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows
+            )
+            connection.execute(
+                "UPDATE entry SET refused = NULL, ended_at = NULL WHERE number = ? AND outcome IS NULL AND EXISTS ("
+                "SELECT * FROM task WHERE task.number = entry.number)",
+                (number,),
+            )
+            # Where the account has an entry of its own, that one stays the account's.
+            connection.executemany(
+                "UPDATE OR IGNORE entry SET account = ? WHERE number = ? AND account = ''",
+                [(_account(arn), number) for _, arn, _ in rows[:1]],
+            )
+
+        self._file.write(change)
+
+    def refused(self, number: int, reason: str) -> None:
+        """Record that AWS refused for good. Where a task or an outcome is known, it did not."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            if self._entry(connection, number).state == "intended":
+                connection.execute(
+                    "UPDATE entry SET refused = ?, ended_at = ? WHERE number = ?", (reason, self._now(), number)
+                )
+
+        self._file.write(change)
+
+    def stop_requested(self, number: int, reason: str) -> None:
+        """Record that a stop was asked for. The first reason stays."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            if self._entry(connection, number).stop_reason is None:
+                connection.execute("UPDATE entry SET stop_reason = ? WHERE number = ?", (reason, number))
+
+        self._file.write(change)
+
+    def ended(self, number: int, outcome: Mapping[str, Any]) -> None:
+        """Record the outcome. The first one stays, unless it was `unknown`."""
+        text = self._json(outcome)
+
+        def change(connection: sqlite3.Connection) -> None:
+            known = self._entry(connection, number).outcome
+            if known is None or known.get("outcome") == "unknown":
+                connection.execute(
+                    "UPDATE entry SET outcome = ?, ended_at = ? WHERE number = ?", (text, self._now(), number)
+                )
+
+        self._file.write(change)
+
+    # --- reading ---
+
+    def attempts(
+        self,
+        run_id: str,
+        *,
+        region: str,
+        cluster: str,
+        endpoint: str,
+        caller: str | None = None,
+        account: str | None = None,
+    ) -> list[Entry]:
+        """Give the attempts of a run, oldest first: those in this account or by this caller; of all, where neither is given."""
+        return self._read(
+            "WHERE run_id = :run_id AND region = :region AND cluster = :cluster AND endpoint = :endpoint"
+            " AND (account = :account OR caller = :caller OR coalesce(:account, :caller) IS NULL)"
+            " ORDER BY attempt, number",
+            {
+                "run_id": run_id,
+                "region": region,
+                "cluster": cluster,
+                "endpoint": endpoint,
+                "caller": caller,
+                "account": account or None,  # unknown accounts are not one account
+            },
+        )
+
+    def entry(self, number: int) -> Entry:
+        """Give the entry of this number."""
+        found = self._read("WHERE number = ?", (number,))
+        if not found:
+            raise self._no_entry(number)
+        return found[0]
+
+    def unfinished(self, place: Place | None = None) -> list[Entry]:
+        """Give the entries that are intended or launched, oldest first: of all places, or of exactly this one."""
+        found = self._read("WHERE outcome IS NULL AND refused IS NULL ORDER BY created_at, number")
+        return [entry for entry in found if place is None or entry.place == place]
+
+    def latest(self, limit: int = 50) -> list[Entry]:
+        """Give the latest intents, newest first."""
+        return self._read("ORDER BY created_at DESC, number DESC LIMIT ?", (limit,))
+
+    def by_task(self, arn: str) -> Entry | None:
+        """Give the entry that recorded this task (an ARN, or an identifier)."""
+        found = self._read(
+            "WHERE number IN (SELECT number FROM task WHERE arn = ?) ORDER BY number LIMIT 1", (_arn(arn),)
+        )
+        return found[0] if found else None
+
+    def known(self, arns: Iterable[str]) -> set[str]:
+        """Give those of these tasks (ARNs, or identifiers) that some entry recorded."""
+        asked = {name: _arn(name) for name in arns}
+        rows = self._file.rows(
+            "SELECT DISTINCT arn FROM task WHERE arn IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(asked.values())),),
+        )
+        found = {row["arn"] for row in rows}
+        return {name for name, arn in asked.items() if arn in found}
+
+    def close(self) -> None:
+        """Close the file. A later call opens it again."""
+        self._file.close()
+
+    # --- inside a transaction, and around it ---
+
+    def _read(self, condition: str, values: Values = ()) -> list[Entry]:
+        rows = self._file.rows(_SELECT + condition, values)
+        with errors_told(self.path):
+            return [_entry_of(row) for row in rows]
+
+    def _entry(self, connection: sqlite3.Connection, number: int) -> Entry:
+        row = connection.execute(_SELECT + "WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise self._no_entry(number)
+        return _entry_of(row)
+
+    def _no_entry(self, number: int) -> JournalError:
+        return JournalError(
+            f"The journal of runs {self.path} has no entry {number}: it is older than {JOURNAL_KEPT / 86400:.0f} days, or of "
+            "another journal. Look at `ecs-block ps --orphans` for tasks that are in no journal."
+        )
+
+    def _json(self, value: Mapping[str, Any]) -> str:
+        try:
+            return json.dumps(dict(value), allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise JournalError(
+                f"This cannot be recorded in the journal of runs {self.path}: {error}. Give what JSON can hold."
+            ) from None
+
+    def _sweep(self, connection: sqlite3.Connection) -> None:
+        """Delete, once in the life of this journal, what ended long ago."""
+        if not self._swept:
+            connection.execute("DELETE FROM entry WHERE ended_at < ?", (self._now() - JOURNAL_KEPT,))
+            self._swept = True
+
+
+def _same_attempt(connection: sqlite3.Connection, values: Mapping[str, Any]) -> Entry | None:
+    row = connection.execute(
+        _SELECT + "WHERE run_id = :run_id AND attempt = :attempt"
+        " AND region = :region AND cluster = :cluster AND endpoint = :endpoint"
+        " AND (account = :account OR (caller = :caller AND '' IN (account, :account)))"
+        " ORDER BY account = :account AND account <> '' DESC, caller = :caller DESC, account = '' DESC, number LIMIT 1",
+        values,
+    ).fetchone()
+    return None if row is None else _entry_of(row)
+
+
+def _entry_of(row: sqlite3.Row) -> Entry:
+    values = dict(row)
+    place = Place(*(values.pop(name) for name in ("account", "region", "cluster", "endpoint")))
+    for name in ("plan", "request", "outcome"):
+        values[name] = values[name] and json.loads(values[name])
+    values |= {"tasks": tuple(json.loads(values["tasks"])), "whole": bool(values["whole"])}
+    return Entry(place=place, **values)
+
+
+def _arn(task: str) -> str:
+    return task.rpartition("::")[2]
+
+
+def _account(arn: str) -> str:
+    return arn.split(":")[4] if arn.count(":") >= 5 else ""
+
+
+@cache
+def _journal(path: Path) -> Journal:
+    return Journal(path)
+
+
+def journal() -> Journal:
+    """Give this process's journal under the present `$ECS_BLOCK_HOME`."""
+    return _journal(home("state") / "journal.sqlite3")

@@ -1,0 +1,198 @@
+"""A run id is launched once, whoever asks for it again, and whatever became of the process that asked first.
+
+    nothing is recorded     prepare, write the intent, launch
+    an intent is recorded   send the very same request with the same token, while AWS surely remembers it; else look for a task
+                            that bears the run id; else nobody can know, and nothing is started
+    a task is recorded      watch it
+    an end is recorded      that is the result
+
+One process of the machine at a time is between these lines. The journal decides; AWS's own memory of the token holds for other
+machines, for about an hour after the task's end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ecs_block.arn import DEFAULT_CLUSTER, parse_task_identifier, short_name
+from ecs_block.engine import adopt
+from ecs_block.engine.begin import Beginning, Launched, begin, identifier_of, send
+from ecs_block.engine.failpoint import reached
+from ecs_block.engine.launch import TOKEN_LIFE, Diary, Order, identity, seen
+from ecs_block.engine.machine_lock import alone_on_this_machine
+from ecs_block.engine.outcome import Task
+from ecs_block.engine.prepare import Ready, Run, planned, prepare
+from ecs_block.engine.record import Record, RunJournal, place_of, recordable, what_differs, whole_request
+from ecs_block.errors import InvalidTask, OutcomeUnknown
+from ecs_block.plan.request import Request
+from ecs_block.plan.result import ECSTaskResult
+
+logger = logging.getLogger("ecs_block")
+
+Plan = dict[str, Any]
+
+
+class _Known(Exception):
+    """The run id was used before, by somebody with other credentials of the same account."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__()
+        self.record = record
+
+
+async def launched(run: Run, books: RunJournal, how: Beginning) -> Launched | ECSTaskResult:
+    """Launch one attempt of a run under its run id, or find what is left of it; its end, if it has ended.
+
+    Raises InvalidTask when the run id was used for something else, OutcomeUnknown when nobody can know whether a task was
+    started, JournalError when the journal cannot be kept, and what a launch raises.
+    """
+    plan = planned(run)
+    cluster = short_name(str(plan["request"].get("cluster") or DEFAULT_CLUSTER))
+    place = place_of(run.conversation, cluster)
+    name = f"run {books.run_id} at {place.endpoint} {place.region} {place.cluster}"
+    async with alone_on_this_machine(name, run.conversation.clock, courtesy=False):
+        record = await _find(run, books, how.attempt, cluster, caller=caller_of(run))
+        try:
+            return await _found_or_anew(run, books, how, plan, record)
+        except _Known as known:
+            return await _found_or_anew(run, books, how, plan, known.record)
+
+
+async def _found_or_anew(
+    run: Run, books: RunJournal, how: Beginning, plan: Plan, record: Record | None
+) -> Launched | ECSTaskResult:
+    found = await _again(run, record, how, plan) if record is not None else None
+    return found if found is not None else await _anew(run, books, how, plan, known=record is not None)
+
+
+def caller_of(run: Run) -> str:
+    """Name who asks, so that a run is found again before AWS has said which account this is."""
+    return hashlib.sha256(repr(run.conversation.aws.key[1:]).encode()).hexdigest()[:32]
+
+
+async def _find(
+    run: Run, books: RunJournal, attempt: int, cluster: str, *, caller: str | None = None, account: str | None = None
+) -> Record | None:
+    place = place_of(run.conversation, cluster)
+    entries = await books.do(
+        books.journal.attempts, books.run_id,
+        region=place.region, cluster=cluster, endpoint=place.endpoint, caller=caller, account=account,
+    )  # fmt: skip
+    entry = next((entry for entry in entries if entry.attempt == attempt), None)
+    return None if entry is None else Record(books, entry)
+
+
+# --- the first time ----------------------------------------------------------------------------------------------------
+
+
+async def _anew(run: Run, books: RunJournal, how: Beginning, plan: Plan, *, known: bool) -> Launched:
+    """Launch; `known` says that it was tried before, but that AWS refused it, or that it was never sent."""
+
+    async def intend(ready: Ready) -> tuple[Diary, int]:
+        run.record = record = await _intent(run, books, how, plan, ready, known=known)
+        return record, record.entry.tries
+
+    return await begin(run, replace(how, intend=intend))
+
+
+async def _intent(run: Run, books: RunJournal, how: Beginning, plan: Plan, ready: Ready, *, known: bool) -> Record:
+    account = ready.revision.arn.split(":")[4]
+    cluster = short_name(str(ready.request.get("cluster") or DEFAULT_CLUSTER))
+    if not known:
+        other = await _find(run, books, how.attempt, cluster, account=account)
+        if other is not None:
+            raise _Known(other)
+    token, started_by = identity(books.run_id, how.attempt, ready.request.get("cluster"))
+    entry = await books.do(
+        books.journal.intend,
+        run_id=books.run_id, attempt=how.attempt, place=place_of(run.conversation, cluster, account), caller=caller_of(run),
+        token=token, started_by=started_by, plan=plan, profile=run.profile, **recordable(ready.request),
+    )  # fmt: skip
+    reached("intended")
+    return Record(books, entry)
+
+
+# --- again -------------------------------------------------------------------------------------------------------------
+
+
+async def _again(run: Run, record: Record, how: Beginning, plan: Plan) -> Launched | ECSTaskResult | None:
+    """Give what is left of an earlier launch; None when it is certain that nothing was started."""
+    entry = record.entry
+    if entry.is_free:
+        return None
+    if found := what_differs(entry.plan, plan):
+        raise InvalidTask(
+            f"run_id {run.run_id!r} was used for another request; it differs in {', '.join(found[:5])}"
+            f"{', …' if len(found) > 5 else ''}. Repeat it with the same block, or use another run_id."
+        )
+    run.record = record
+    run.start_by = run.conversation.clock.now() + run.fields.task_start_timeout_seconds
+    result = record.result()
+    if result is not None:
+        logger.info("The run %s has ended before: %s", run.run_id, result.headline())
+        return result
+    if entry.state == "intended":
+        return await _finished(run, record, how)
+    return await _adopted(run, record, how, entry.tasks)
+
+
+async def _finished(run: Run, record: Record, how: Beginning) -> Launched | ECSTaskResult:
+    """Finish a launch of which nobody knows how far it came."""
+    entry, base = record.entry, identity(run.run_id, how.attempt, record.entry.request.get("cluster"))[0]
+    order = Order(
+        entry.request, None, base, entry.started_by, run.start_by,
+        attempt=how.attempt, tokens_used=max(entry.tries - 1, 0), diary=record, doubt=True,
+    )  # fmt: skip
+    age = run.conversation.clock.wall().timestamp() - (entry.sent_at or 0.0)
+    if entry.stop_reason is None and 0 <= age < TOKEN_LIFE:
+        request = await _to_send_again(run, record, how)
+        if request is not None:
+            run.teller.recovering("its launch was not finished; the same request is sent again")
+            tasks = await send(run, replace(order, request=request))
+            return await _adopted(run, record, how, [str(identifier_of(request, task)) for task in tasks])
+    tasks = await seen(run.conversation, order)
+    if tasks:
+        await record.launched(tasks)
+        return await _adopted(run, record, how, [str(identifier_of(entry.request, task)) for task in tasks])
+    if entry.stop_reason is not None:
+        told = f"The run was stopped ({entry.stop_reason}) while it was launched, and no task of it can be seen."
+        result = ECSTaskResult(outcome="stopped", reason=told, attempt=how.attempt)
+        await record.ended(result)
+        return result
+    raise OutcomeUnknown(
+        f"Nobody knows whether a task of the run {run.run_id!r} was started: its launch was not finished, AWS's memory of it "
+        f"is over, and no task with startedBy {entry.started_by} can be seen. Nothing was started in its place. If you know "
+        "that there was none, use another run_id."
+    )
+
+
+async def _to_send_again(run: Run, record: Record, how: Beginning) -> Request | None:
+    """Give the very request that was recorded; None when a secret in it is another one now."""
+    if record.entry.whole:
+        return record.entry.request
+    ready = await prepare(run, on_demand=how.on_demand)
+    return whole_request(record.entry, ready.request)
+
+
+async def _adopted(run: Run, record: Record, how: Beginning, identifiers: Sequence[str]) -> Launched:
+    """Take up tasks that were launched before."""
+    request = record.entry.request
+    tasks = []
+    for text in identifiers:
+        identifier = parse_task_identifier(text)
+        known = {"taskArn": identifier.task_arn, "taskDefinitionArn": request["taskDefinition"]}
+        main = str(request["overrides"]["containerOverrides"][0]["name"])
+        task = Task(run, known, identifier.cluster, main, attempt=how.attempt, start_by=run.start_by)
+        if (started := how.started) is not None:
+            task.on_start = lambda text=text: started(text)
+        if len(identifiers) > 1:
+            task.output_prefix = f"[{identifier.task_arn[-6:]}] "
+        await adopt.learn_definition(run, task)
+        run.teller.recovering(f"its task {short_name(text)} is watched again")
+        run.teller.launched(text, str(request["taskDefinition"]), how.attempt)
+        tasks.append(task)
+    return Launched(None, tasks)
