@@ -10,7 +10,7 @@ import hashlib
 import logging
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from ecs_block.engine.clock import Clock
 from ecs_block.errors import JournalError
@@ -54,4 +54,8 @@ async def alone_on_this_machine(name: str, clock: Clock, *, courtesy: bool = Tru
     try:
         yield
     finally:
+        if not courtesy and lock.is_locked:
+            # One file for each run would pile up. Whoever waits for this one sees, once it has it, that it is gone.
+            with suppress(OSError):
+                path.unlink()
         lock.release()

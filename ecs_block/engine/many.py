@@ -17,7 +17,7 @@ from ecs_block.engine import run as engine
 from ecs_block.engine.prepare import Run
 from ecs_block.engine.run import Ended
 from ecs_block.engine.signals import into_this_loop
-from ecs_block.errors import AwsError, EcsBlockError, InvalidTask, TaskLaunchFailed
+from ecs_block.errors import AwsError, EcsBlockError, InvalidTask, JournalError, TaskLaunchFailed
 from ecs_block.events import Progress
 from ecs_block.plan.result import ECSTaskResult
 
@@ -145,7 +145,7 @@ def result_of_error(error: EcsBlockError) -> ECSTaskResult:
     known = getattr(error, "result", None)
     if known is not None:
         return cast(ECSTaskResult, known.model_copy(update={"error": error}))
-    not_started = isinstance(error, TaskLaunchFailed | AwsError | InvalidTask)
+    not_started = isinstance(error, TaskLaunchFailed | AwsError | InvalidTask | JournalError)
     return ECSTaskResult(
         identifier=getattr(error, "identifier", None),
         outcome="start_failed" if not_started else "unknown",

@@ -104,7 +104,7 @@ async def _intent(run: Run, books: RunJournal, how: Beginning, plan: Plan, ready
     cluster = short_name(str(ready.request.get("cluster") or DEFAULT_CLUSTER))
     if not known:
         other = await _find(run, books, how.attempt, cluster, account=account)
-        if other is not None:
+        if other is not None and not other.entry.is_free:
             raise _Known(other)
     token, started_by = identity(books.run_id, how.attempt, ready.request.get("cluster"))
     entry = await books.do(
@@ -132,7 +132,7 @@ async def _again(run: Run, record: Record, how: Beginning, plan: Plan) -> Launch
     run.record = record
     run.start_by = run.conversation.clock.now() + run.fields.task_start_timeout_seconds
     result = record.result()
-    if result is not None:
+    if result is not None and not (result.outcome == "unknown" and entry.tasks):
         logger.info("The run %s has ended before: %s", run.run_id, result.headline())
         return result
     if entry.state == "intended":

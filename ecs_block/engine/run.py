@@ -70,7 +70,7 @@ async def _attempt(run: Run, how: Beginning) -> ECSTaskResult:
         results = await _outcomes(launched.tasks)
     except anyio.get_cancelled_exc_class():
         with anyio.CancelScope(shield=True):
-            await _record(run, [task.result for task in launched.tasks if task.result is not None])
+            await _record(run, [task.result for task in launched.tasks])
         raise
     finally:
         await launched.release()
@@ -80,9 +80,10 @@ async def _attempt(run: Run, how: Beginning) -> ECSTaskResult:
     return combined(results)
 
 
-async def _record(run: Run, results: Sequence[ECSTaskResult]) -> None:
-    if run.record is not None and results:
-        await run.record.ended(combined(results))
+async def _record(run: Run, results: Sequence[ECSTaskResult | None]) -> None:
+    known = [result for result in results if result is not None]
+    if run.record is not None and len(known) == len(results):
+        await run.record.ended(combined(known))
 
 
 async def _outcomes(tasks: Sequence[Task], ended: Ended = _nothing) -> list[ECSTaskResult]:

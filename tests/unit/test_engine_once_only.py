@@ -12,7 +12,8 @@ from scripted import EPOCH, After, FakeAws, SimulatedClock, life_of, lost, make_
 
 from ecs_block.engine import run as engine
 from ecs_block.engine.journal import Journal
-from ecs_block.errors import InvalidTask, JournalError, OutcomeUnknown, TaskLaunchFailed, TaskStartTimeout
+from ecs_block.errors import InvalidTask, JournalError, Kind, OutcomeUnknown, TaskLaunchFailed, TaskStartTimeout
+from ecs_block.home import home
 
 pytestmark = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
@@ -423,3 +424,36 @@ def test_start_gives_the_identifier_of_the_run_that_is_known(world):
     told, first, again, result = world(story)
     assert first == again == result.identifier
     assert len(told.aws.tasks) == 1
+
+
+def test_an_unknown_outcome_is_looked_at_again(world):
+    """A task that could not be watched may be watched now."""
+
+    async def story(world):
+        world.aws.lives += [life_of(300, code=6)]
+        denied = refused("AccessDeniedException", "no", Kind.DENIED)
+        world.aws.answer_next("DescribeTasks", *(denied for _ in range(60)))
+        with pytest.raises(Exception, match="no"):
+            await world.run(stop_on_interrupt=False)
+        world.aws.answers.clear()
+        return world, await world.run(stop_on_interrupt=False)
+
+    told, result = world(story)
+    assert len(told.aws.tasks) == 1
+    assert result.status_code == 6
+
+
+def test_locks_of_runs_do_not_pile_up(world):
+    """The file of a run's lock is gone with its launch."""
+
+    async def story(world):
+        for number in range(5):
+            await world.run(run_id=f"run-{world.clock.random()}-{number}".replace(".", "-"))
+
+    def count():
+        return len(list(home("state").glob("locks/*")))
+
+    world(story)
+    first = count()
+    world(story)
+    assert count() == first
