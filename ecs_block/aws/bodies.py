@@ -28,6 +28,8 @@ class Raw:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    xml: bool = False
+    """Whether the service speaks XML (EC2); the others speak JSON."""
 
     @property
     def request_id(self) -> str | None:
@@ -40,19 +42,31 @@ class Raw:
         """Say what is wrong with the body, as the end of a sentence that begins with "the answer"; None for a sound one."""
         if not self.body.strip():
             return "was cut short on its way (its body is empty)"
-        if _PAGE.match(self.body):
-            return f"is not AWS's (a proxy?): {self._page()}"
-        if self.body.lstrip().startswith(b"<"):
-            return None if self.body.rstrip().endswith(b">") else "was cut short on its way"
-        return self._problem_of_json()
+        if _PAGE.match(self.body) or (self.body.lstrip().startswith(b"<") and not self.xml):
+            return f"{self._foreign}: {self._page()}"
+        return self._problem_of_xml() if self.xml else self._problem_of_json()
+
+    def _problem_of_xml(self) -> str | None:
+        if not self.body.lstrip().startswith(b"<"):
+            return f"{self._foreign}: it is no XML"
+        return None if self.body.rstrip().endswith(b">") else "was cut short on its way"
 
     def _problem_of_json(self) -> str | None:
         begins_as_ours = self.body.lstrip().startswith(b"{")
         try:
             read = json.loads(self.body)
         except ValueError:
-            return "was cut short on its way" if begins_as_ours else "is not AWS's (a proxy?): it is no JSON"
-        return None if isinstance(read, dict) else "is not AWS's (a proxy?): its JSON is no object"
+            return "was cut short on its way" if begins_as_ours else f"{self._foreign}: it is no JSON"
+        return None if isinstance(read, dict) else f"{self._foreign}: its JSON is no object"
+
+    @property
+    def _foreign(self) -> str:
+        # AWS has load balancers of its own, which say in HTML that there is nothing behind them.
+        return (
+            "is not AWS's (a proxy?)"
+            if self.status < 500
+            else "is not the service's own (a proxy's or a load balancer's)"
+        )
 
     def _page(self) -> str:
         title = _TITLE.search(self.body)
@@ -73,10 +87,11 @@ def listen(client: Any) -> None:
     client.meta.events.register("before-parse", _keep)
 
 
-def _keep(response_dict: Mapping[str, Any], **_: Any) -> None:
+def _keep(response_dict: Mapping[str, Any], operation_model: Any, **_: Any) -> None:
     body = response_dict.get("body")
     if isinstance(body, bytes):
-        _heard.raw = Raw(int(response_dict["status_code"]), response_dict["headers"], body)
+        xml = operation_model.service_model.metadata.get("protocol") in ("ec2", "query", "rest-xml")
+        _heard.raw = Raw(int(response_dict["status_code"]), response_dict["headers"], body, xml)
 
 
 def heard() -> Raw | None:

@@ -52,19 +52,18 @@ def renewed(
     """
     asking = _asking(credentials)
     with asking.lock:
-        shared = known_client(credentials, service, region)
-        if shared is not refused:
-            return shared or client(credentials, service, region)
-        if asking.at is not None and (asking.at >= sent_at or now - asking.at < PAUSE):
-            return None
-        asking.at = now
         try:
-            login = Login(credentials)
-            if login.keys() == _keys_of(refused.login):
+            shared = known_client(credentials, service, region)
+            if shared is not refused:
+                return shared or client(credentials, service, region)
+            if asking.at is not None and (asking.at >= sent_at or now - asking.at < PAUSE):
                 return None
+            asking.at = now
+            login = Login(credentials)
+            others = login.keys() != _keys_of(refused.login)
+            return replace(credentials, login, service, region) if others else None
         except Exception:  # botocore raises what it likes here; what the refusal said is told
             return None
-        return replace(credentials, login, service, region)
 
 
 def _asking(credentials: AwsCredentials) -> _Asking:

@@ -76,7 +76,8 @@ class Conversation:
             except AwsError as error:
                 pause = backoff(attempt, self.clock, first=0.5, most=10.0)
                 until = asked_at + (PATIENCE.get(error.kind, 0.0) if patience is None else patience)
-                if error.kind not in PATIENCE or self.clock.now() + pause > until:
+                may_pass = error.kind in PATIENCE if patience is None else error.temporary
+                if not may_pass or self.clock.now() + pause > until:
                     raise
                 logger.debug("%s Asking again in %.1f s.", error, pause)
                 await self.clock.sleep(pause)

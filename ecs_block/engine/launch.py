@@ -40,11 +40,10 @@ TOKEN_LIFE = 55 * 60.0  # seconds; AWS keeps a token for an hour after its task 
 
 # Reasons in `failures` that may pass (API failure reasons): no room now, an agent away, no Fargate or Spot capacity.
 _PASSING = re.compile(
-    r"^RESOURCE:|^AGENT\b|Capacity is unavailable|EMPTY CAPACITY PROVIDER|NO ACTIVE INSTANCES", re.IGNORECASE
+    r"^RESOURCE:|^AGENT\b|Capacity is unavailable|EMPTY CAPACITY PROVIDER|NO ACTIVE INSTANCES|reached the limit on the number",
+    re.IGNORECASE,
 )
 _CAPACITY = re.compile(r"Capacity is unavailable", re.IGNORECASE)
-# The quota of tasks in PROVISIONING comes as a ClientException (API reference, RunTask).
-_TOO_MANY_PROVISIONING = re.compile(r"PROVISIONING", re.IGNORECASE)
 
 Delayed = Callable[[str, float], None]
 
@@ -201,7 +200,7 @@ async def _answered(
                     **{"startedBy": order.started_by, **order.request, "clientToken": order.client_token},
                 )
         except AwsError as error:
-            if not _may_pass(error):
+            if not error.temporary:
                 if doubt:
                     return await _evidence(conversation, order, error)
                 raise
@@ -242,12 +241,6 @@ def _slots(conversation: Conversation) -> anyio.Semaphore:
         known = {}
         _slots_of_loop.set(known)
     return known.setdefault(conversation.aws.key, anyio.Semaphore(LAUNCHES_AT_ONCE))
-
-
-def _may_pass(error: AwsError) -> bool:
-    if error.temporary:
-        return True
-    return error.code == "ClientException" and bool(_TOO_MANY_PROVISIONING.search(error.aws_message))
 
 
 async def _evidence(conversation: Conversation, order: Order, error: AwsError) -> dict[str, Any]:

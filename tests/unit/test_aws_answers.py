@@ -452,10 +452,18 @@ ROWS: list[Row] = [
     row(RUN, 200, b"\xff\xfe{}", Kind.TRANSIENT, "is not AWS's", headers={}),
     row(LOOK, 200, {"tasks": "none"}, Kind.TRANSIENT, "lacks what AWS always says"),
     row(
-        RUN, 502, GATEWAY, Kind.TRANSIENT, "failed with 502 (Bad Gateway)", "a proxy?", "'502 Bad Gateway'", headers={}
+        RUN,
+        502,
+        GATEWAY,
+        Kind.TRANSIENT,
+        "failed with 502 (Bad Gateway)",
+        "a load balancer's",
+        "'502 Bad Gateway'",
+        headers={},
     ),
-    row(RUN, 503, PAGE, Kind.TRANSIENT, "503 (Service Unavailable)", "a proxy?", headers={}),
+    row(RUN, 503, PAGE, Kind.TRANSIENT, "503 (Service Unavailable)", "a load balancer's", headers={}),
     row(RUN, 500, "", Kind.TRANSIENT, "failed with 500", "cut short", headers={}),
+    row(RUN, 400, "<h1>Blocked by policy</h1>", Kind.TRANSIENT, "failed with 400", "a proxy?", headers={}),
     row(RUN, 403, PAGE, Kind.TRANSIENT, "failed with 403 (Forbidden)", "a proxy?", headers={}),
     row(RUN, 407, GATEWAY, Kind.TRANSIENT, "407 (Proxy Authentication Required)", headers={}),
     row(RUN, 302, PAGE, Kind.TRANSIENT, "302 (Found)", headers={"Location": "https://login.example/"}),
@@ -471,6 +479,7 @@ ROWS: list[Row] = [
         headers={},
     ),
     row("ec2:DescribeSubnets", 404, PAGE, Kind.TRANSIENT, "failed with 404 (Not Found)", "a proxy?", headers={}),
+    row("ec2:DescribeSubnets", 503, "busy", Kind.TRANSIENT, "failed with 503", "it is no XML", headers={}),
     row("sqs:DeleteMessage", 200, PAGE, Kind.TRANSIENT, "is not AWS's (a proxy?)", headers={}),
 ]
 
@@ -642,9 +651,8 @@ def test_a_small_difference_is_not_the_clocks_fault(ahead: float, guilty: bool) 
     ("body", "problem"),
     [
         (b'{"a": 1}', None),
-        (b"<x/>", None),
         (b"  ", "cut short"),
-        (b"<x", "cut short"),
+        (b"<h1>Blocked</h1>", "a proxy?"),
         (b"<HTML><title>\x1b[31mred\x1b[0m</title>", "'[31mred[0m'"),
         (b"<html>" + b"<title>" + b"x" * 500 + b"</title>", "x" * 80 + "'"),
     ],

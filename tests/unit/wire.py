@@ -78,6 +78,11 @@ class Wire:
         return self._next
 
 
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64  # with fewer, the kernel lets many at once wait a second
+
+
 class Server:
     """An HTTP server of this machine that answers with what a function of the access key and the operation gives."""
 
@@ -105,8 +110,7 @@ class Server:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        self._http = _Listener(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
