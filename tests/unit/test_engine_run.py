@@ -250,8 +250,9 @@ def test_a_refused_launch_is_not_tried_again():
 
 
 def test_the_quota_of_provisioning_tasks_is_waited_for():
-    """It comes as a ClientException, which otherwise does not pass."""
-    full = refused("ClientException", "The maximum number of tasks in the PROVISIONING state has been reached")
+    """It comes as a ClientException, and is a throttle all the same."""
+    said = "The maximum number of tasks in the PROVISIONING state has been reached"
+    full = refused("ClientException", said, Kind.THROTTLED)
     kept = run_once(prepare=lambda aws: aws.answer_next("RunTask", full, full))
     assert kept["result"].outcome == "succeeded"
 
