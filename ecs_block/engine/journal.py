@@ -10,6 +10,7 @@ The rules of this file:
 
 from __future__ import annotations
 
+import atexit
 import json
 import sqlite3
 import time
@@ -196,6 +197,8 @@ class Journal:
             new = token != known.token
             if tries < known.tries or (tries == known.tries and new and known.sent_at is not None):
                 return known
+            if not new and known.sent_at is not None and digest != known.digest:
+                return known  # a token that went out means what it went out with
             sent_at = self._now() if new or known.sent_at is None else known.sent_at
             connection.execute(
                 "UPDATE entry SET token = ?, tries = ?, sent_at = ?, request = ?, digest = ?, whole = ? WHERE number = ?",
@@ -303,6 +306,14 @@ class Journal:
         """Give the latest intents, newest first."""
         return self._read("ORDER BY created_at DESC, number DESC LIMIT ?", (limit,))
 
+    def named(self, name: str) -> list[Entry]:
+        """Give what goes by this name, newest first: the attempts of a run, wherever it ran; else what has a task of this id."""
+        newest = " ORDER BY created_at DESC, number DESC"
+        return self._read("WHERE run_id = ?" + newest, (name,)) or self._read(
+            "WHERE number IN (SELECT number FROM task WHERE substr(arn, -length(:name) - 1) = '/' || :name)" + newest,
+            {"name": name},
+        )
+
     def by_task(self, arn: str) -> Entry | None:
         """Give the entry that recorded this task (an ARN, or an identifier)."""
         found = self._read(
@@ -388,7 +399,9 @@ def _account(arn: str) -> str:
 
 @cache
 def _journal(path: Path) -> Journal:
-    return Journal(path)
+    made = Journal(path)
+    atexit.register(made.close)
+    return made
 
 
 def journal() -> Journal:

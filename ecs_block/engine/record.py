@@ -37,7 +37,8 @@ class RunJournal:
     """The journal for one run, and how its work is kept out of the event loop's way."""
 
     journal: Journal
-    run_id: str
+    run_id: str = ""
+    """Empty where it is read for whichever run it is."""
     aside: Aside[Any] = in_a_thread
 
     async def do(self, work: Callable[..., T], *args: Any, **named: Any) -> T:
@@ -56,9 +57,13 @@ class Record:
 
     async def sending(self, request: Request, token: str, tokens_used: int) -> None:
         """Note a RunTask that is about to be sent. Raises JournalError, and then nothing is sent."""
-        self.entry = await self._books.do(
-            self._books.journal.sending, self.entry.number, token, tokens_used, **recordable(request)
-        )
+        now = recordable(request)
+        self.entry = await self._books.do(self._books.journal.sending, self.entry.number, token, tokens_used, **now)
+        if (self.entry.token, self.entry.digest) != (token, now["digest"]):
+            raise JournalError(
+                f"Another process is launching the run {self.entry.run_id} with another request, so nothing was sent. Wait for "
+                "it, and then repeat the command."
+            )
 
     async def launched(self, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Note the tasks that RunTask gave."""
@@ -95,6 +100,16 @@ class Record:
             await self._books.do(write, self.entry.number, *args)
         except JournalError as error:
             logger.warning("The run %s goes on, but: %s", self.entry.run_id, error)
+
+
+async def known_by(books: RunJournal, arn: str) -> Record | None:
+    """Give the record that knows a task. None where there is none, or the journal cannot be read: the task goes on."""
+    try:
+        entry = await books.do(books.journal.by_task, arn)
+    except JournalError as error:
+        logger.warning("What becomes of the task %s is not recorded: %s", arn, error)
+        return None
+    return None if entry is None else Record(books, entry)
 
 
 def recordable(request: Request) -> dict[str, Any]:

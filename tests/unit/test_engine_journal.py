@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,14 @@ def intend(journal: Journal, run_id: str = "nightly", **changes: Any) -> Entry:
     return journal.intend(run_id=run_id, **fields | changes)
 
 
+def send(journal: Journal, number: int, token: str = "t1", tries: int = 0, **changes: Any) -> Entry:
+    return journal.sending(number, token, tries, **{"request": {}, "digest": "d", "whole": True} | changes)
+
+
+def intend_and_send(journal: Journal, run_id: str = "nightly", **changes: Any) -> Entry:
+    return send(journal, intend(journal, run_id, **changes).number)
+
+
 # --- there and back ---
 
 
@@ -85,13 +94,14 @@ def test_every_field_comes_back(path: Path) -> None:
         assert {name: getattr(made, name) for name in fields} == fields
         assert (made.run_id, made.created_at, made.sent_at, made.tries, made.tasks) == ("id", 1002.0, None, 0, ())
         assert (made.stop_reason, made.refused, made.outcome, made.ended_at, made.state) == (*[None] * 4, "intended")
-        one.sending(made.number, "abc", 0)
+        send(one, made.number, "abc", whole=False, digest="d2", request={"count": 2})
         one.stop_requested(made.number, "enough")
         one.launched(made.number, [TASK])
         assert two.entry(made.number).state == "launched"
         one.ended(made.number, {"outcome": "stopped", "nested": {"é": [None]}})
         last = two.entry(made.number)
         assert (last.sent_at, last.stop_reason, last.tasks, last.ended_at) == (1003.0, "enough", (TASK,), 1004.0)
+        assert (last.request, last.digest, last.whole) == ({"count": 2}, "d2", False)
         assert (last.outcome, last.state) == ({"outcome": "stopped", "nested": {"é": [None]}}, "ended")
 
 
@@ -138,8 +148,8 @@ def test_a_closed_journal_opens_again(journal: Journal) -> None:
 
 
 def test_an_intent_is_recorded_once(journal: Journal) -> None:
-    """The same attempt of the same run in the same place: the first intent comes back, unchanged."""
-    first = intend(journal)
+    """The same attempt of the same run in the same place: an intent that was sent comes back, unchanged."""
+    first = intend_and_send(journal)
     assert intend(journal, token="t2", digest="other", plan={"a": 1}, caller="you") == first
     assert intend(journal, attempt=2).number != first.number
     assert intend(journal, "weekly").number != first.number
@@ -150,9 +160,9 @@ def test_an_intent_is_recorded_once(journal: Journal) -> None:
 def test_a_caller_is_found_before_the_account_is_known(journal: Journal) -> None:
     """Where either account is unknown the caller tells; two known accounts are two places, whoever calls."""
     unknown = Place("", *("us-east-1", "batch", ""))
-    first = intend(journal, place=unknown)
+    first = intend_and_send(journal, place=unknown)
     assert intend(journal, place=PLACE) == intend(journal, place=unknown) == first
-    other = intend(journal, place=PLACE, caller="you")
+    other = intend_and_send(journal, place=PLACE, caller="you")
     assert other.number != first.number
     assert intend(journal, place=unknown, caller="you") == other
     assert intend(journal, place=PLACE, caller="me") == other  # a known account counts for more than the caller
@@ -177,7 +187,7 @@ def test_attempts_are_found_by_account_or_caller(journal: Journal) -> None:
 def test_a_refused_intent_gives_way(journal: Journal) -> None:
     """After a refusal the run may be asked for anew; the tokens that were used up stay used up."""
     first = intend(journal)
-    journal.sending(first.number, "t2", 1)
+    send(journal, first.number, "t2", 1)
     journal.stop_requested(first.number, "enough")
     journal.refused(first.number, "no such cluster")
     assert (journal.entry(first.number).refused, journal.entry(first.number).state) == ("no such cluster", "refused")
@@ -185,6 +195,28 @@ def test_a_refused_intent_gives_way(journal: Journal) -> None:
     assert (again.number, again.token, again.digest, again.tries) == (first.number, "t3", "other", 1)
     assert (again.sent_at, again.stop_reason, again.refused, again.ended_at) == (None, None, None, None)
     assert (again.state, again.place) == ("intended", PLACE)
+
+
+def test_an_intent_that_was_never_sent_gives_way(journal: Journal) -> None:
+    """Nothing can have been started for it, so the run may be asked for anew; unless a stop was asked for."""
+    first = intend(journal)
+    again = intend(journal, token="t2", digest="other", caller="you")
+    assert (again.number, again.token, again.digest, again.caller) == (first.number, "t2", "other", "you")
+    journal.stop_requested(first.number, "enough")
+    assert intend(journal).token == "t2"
+    assert len(journal.latest()) == 1
+
+
+def test_only_what_surely_started_nothing_is_free(journal: Journal) -> None:
+    """Free are a refused entry and one that was never sent."""
+    number = intend(journal).number
+    assert journal.entry(number).is_free
+    send(journal, number)
+    assert not journal.entry(number).is_free
+    journal.refused(number, "no")
+    assert journal.entry(number).is_free
+    journal.launched(number, [TASK])
+    assert not journal.entry(number).is_free
 
 
 def test_an_outcome_does_not_give_way(journal: Journal) -> None:
@@ -205,26 +237,26 @@ def test_an_outcome_does_not_give_way(journal: Journal) -> None:
 def test_a_token_is_dated_when_it_is_first_sent(journal: Journal) -> None:
     """Sending the same token again leaves its date; a new token has a new one."""
     number = intend(journal).number
-    first = journal.sending(number, "t1", 0)
+    first = send(journal, number, "t1", 0)
     assert (first.token, first.tries, first.sent_at) == ("t1", 0, 1003.0)
-    assert journal.sending(number, "t1", 0) == journal.entry(number) == first
-    assert journal.sending(number, "t1", 1).sent_at == 1003.0
-    second = journal.sending(number, "t2", 1 + 1)
+    assert send(journal, number, "t1", 0) == journal.entry(number) == first
+    assert send(journal, number, "t1", 1).sent_at == 1003.0
+    second = send(journal, number, "t2", 1 + 1)
     assert (second.token, second.tries, second.sent_at) == ("t2", 2, 1004.0)
 
 
 def test_the_first_token_need_not_be_the_intended_one(journal: Journal) -> None:
     """A token that was never sent can be exchanged at the same number of tries."""
-    assert journal.sending(intend(journal).number, "t9", 0).token == "t9"
+    assert send(journal, intend(journal).number, "t9").token == "t9"
 
 
 @pytest.mark.parametrize(("token", "tries"), [("t1", 0), ("t3", 1), ("t3", 0)])
 def test_who_is_behind_is_told_the_token_that_counts(journal: Journal, token: str, tries: int) -> None:
     """Of two processes that go on to a new token, one wins, and both send that one."""
     number = intend(journal).number
-    journal.sending(number, "t1", 0)
-    ahead = journal.sending(number, "t2", 1)
-    assert journal.sending(number, token, tries) == ahead == journal.entry(number)
+    send(journal, number, "t1", 0)
+    ahead = send(journal, number, "t2", 1)
+    assert send(journal, number, token, tries) == ahead == journal.entry(number)
 
 
 def test_tasks_add_up(journal: Journal) -> None:
@@ -307,7 +339,7 @@ def test_what_ended_long_ago_is_deleted(path: Path) -> None:
         journal.ended(ended.number, SUCCEEDED)
         journal.refused(refused.number, "no")
         clock.seconds += JOURNAL_KEPT
-        intend(journal, "a")
+        intend(journal, "b")
         assert len(journal.latest()) == 4
     with closing(Journal(path, clock)) as journal:
         assert intend(journal, "c").number == 5
@@ -320,7 +352,7 @@ def test_what_ended_long_ago_is_deleted(path: Path) -> None:
 
 def calls(journal: Journal, number: int) -> dict[str, Any]:
     return {
-        "sending": lambda: journal.sending(number, "t", 1),
+        "sending": lambda: send(journal, number),
         "launched": lambda: journal.launched(number, [TASK]),
         "refused": lambda: journal.refused(number, "no"),
         "stop_requested": lambda: journal.stop_requested(number, "enough"),
@@ -355,13 +387,13 @@ def test_one_failing_change_does_not_fail_the_others(journal: Journal) -> None:
     """Changes that wait are committed together; what fails, fails alone, and leaves nothing."""
 
     def half(connection: sqlite3.Connection) -> None:
-        connection.execute("UPDATE entry SET digest = 'spoiled'")
+        connection.execute("UPDATE entry SET profile = 'spoiled'")
         raise TypeError("half way")
 
     intend(journal)
     good, bad, late = (_Change[Any](make) for make in (lambda connection: 1, half, lambda connection: 3))
     journal._file._waiting.extend([good, bad, late])
-    assert journal.sending(1, "t1", 0).digest == "d"
+    assert send(journal, 1).profile is None
     settled = [(change.settled, repr(change.error)) for change in (good, bad, late)]
     assert settled == [(True, "None"), (True, "TypeError('half way')"), (True, "None")]
     assert (good.result, late.result) == (1, 3)
@@ -375,15 +407,17 @@ def test_ctrl_c_takes_only_its_own_change_back(journal: Journal) -> None:
         raise KeyboardInterrupt
 
     first = intend(journal)
-    waiting = _Change[Any](lambda connection: connection.execute("UPDATE entry SET digest = 'made'"))
+    waiting = _Change[Any](lambda connection: connection.execute("UPDATE entry SET profile = 'made'"))
     journal._file._waiting.append(waiting)
     with pytest.raises(KeyboardInterrupt):
         journal._file.write(interrupted)
     assert not waiting.settled
     assert journal.entry(first.number) == first
-    assert journal.sending(first.number, "t1", 0).digest == "made"
+    assert send(journal, first.number, "t1", 0).profile == "made"
     assert waiting.settled
     assert journal._file._waiting == [waiting]  # until its thread takes it
+    journal._file.write(lambda connection: connection.execute("UPDATE entry SET profile = 'later'"))
+    assert send(journal, first.number, "t1", 0).profile == "later"
 
 
 def test_threads_that_wait_share_a_transaction(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,7 +431,8 @@ def test_threads_that_wait_share_a_transaction(journal: Journal, monkeypatch: py
         if not threads[0].ident:
             for thread in threads:
                 thread.start()
-            while len(journal._file._waiting) < 6:
+            deadline = time.monotonic() + 20
+            while len(journal._file._waiting) < 6 and time.monotonic() < deadline:
                 pass
         transact(batch)
 
@@ -445,8 +480,11 @@ def together(script: str, path: Path, count: int) -> list[str]:
 
 
 def test_two_processes_intend_the_same_run(path: Path, journal: Journal) -> None:
-    """Two processes with the same run id get the same entry, also when both make the file."""
-    first, second = together("print(intend('nightly'))", path, 2)
+    """Two processes with the same run id get the same entry and the same token to send, also when both make the file."""
+    script = (
+        "n = intend('nightly').number\nprint(journal.sending(n, sys.argv[2], 0, request={}, digest='d', whole=True))"
+    )
+    first, second = together(script, path, 2)
     assert first == second == str(journal.latest()[0])
     assert len(journal.latest()) == 1
 
@@ -632,14 +670,14 @@ journal.close()
 
 
 def test_a_file_that_cannot_grow(journal: Journal) -> None:
-    """When SQLite finds no space, all that shared the transaction are told, each by an error of its own."""
+    """When SQLite finds no space, all that shared the transaction are told."""
     first = intend(journal)
     journal._file.rows("PRAGMA max_page_count = 1")
     waiting = _Change[Any](lambda connection: None)
     journal._file._waiting.append(waiting)
     with pytest.raises(JournalError, match=r"no space is left .*Free space there, or set ECS_BLOCK_HOME"):
         intend(journal, "large", plan={"x": "x" * 100_000})
-    assert waiting.settled
+    assert (waiting.settled, type(waiting.error)) == (True, sqlite3.OperationalError)
     assert journal.latest() == [first]
 
 
@@ -756,6 +794,11 @@ class Model:
             return "ended"
         return "launched" if entry["tasks"] else "refused" if entry["refused"] else "intended"
 
+    @classmethod
+    def is_free(cls, entry: dict[str, Any]) -> bool:
+        never_sent = cls.state(entry) == "intended" and not entry["sent_at"] and not entry["stop_reason"]
+        return never_sent or cls.state(entry) == "refused"
+
     def same(self, new: dict[str, Any]) -> int | None:
         def is_it(entry: dict[str, Any]) -> bool:
             unknown = "" in (entry["account"], new["account"])
@@ -771,7 +814,7 @@ class Model:
 
     def intend(self, **new: Any) -> int:
         number = self.same(new)
-        if number is not None and self.state(self.entries[number]) != "refused":
+        if number is not None and not self.is_free(self.entries[number]):
             return number
         old = self.entries.get(number or 0, {"tries": 0, "account": ""})
         empty = dict.fromkeys(("sent_at", "stop_reason", "refused", "outcome", "ended_at"))
@@ -843,7 +886,10 @@ def step(journal: Journal, model: Model, name: str, *arguments: Any) -> None:
         assert intend(journal, place=place, **rest).number == model.intend(**new)
     elif model.entries:
         number = arguments[0] % len(model.entries) + 1
-        getattr(journal, name)(number, *arguments[1:])
+        if name == "sending":
+            send(journal, number, *arguments[1:])
+        else:
+            getattr(journal, name)(number, *arguments[1:])
         getattr(model, name)(number, *arguments[1:])
 
 
@@ -873,6 +919,8 @@ def test_any_sequence_of_calls_does_as_the_rules_say(steps: list[tuple[Any, ...]
 def check_look_ups(journal: Journal, model: Model) -> None:
     states = {number: model.state(entry) for number, entry in model.entries.items()}
     assert {entry.number: entry.state for entry in journal.latest(1000)} == states
+    free = {number for number, entry in model.entries.items() if model.is_free(entry)}
+    assert {entry.number for entry in journal.latest(1000) if entry.is_free} == free
     unfinished = {number for number, state in states.items() if state in ("intended", "launched")}
     assert {entry.number for entry in journal.unfinished()} == unfinished
     for task in TASKS:
