@@ -43,6 +43,8 @@ class TaskLaunched(Event):
     identifier: str
     task_definition_arn: str
     attempt: int = 1
+    taken_up: bool = False
+    """True when the run was begun before, and this task is its."""
 
 
 @dataclass(frozen=True, slots=True)

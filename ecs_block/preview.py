@@ -1,10 +1,14 @@
-"""What would be sent, as YAML: built by the same functions as the run, with placeholders where only AWS knows."""
+"""What would be sent, and which permissions that takes: built by the same functions as the run.
+
+Placeholders stand where only AWS knows.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ecs_block.aws import AwsCredentials, input_shape, redactor
+from ecs_block.plan import policy
 from ecs_block.plan import sketch as plans
 from ecs_block.plan.fields import TaskFields
 from ecs_block.plan.image import official_python_image
@@ -13,20 +17,38 @@ from ecs_block.plan.secret import plain
 
 def preview(fields: TaskFields, credentials: AwsCredentials) -> str:
     """Give the task definition and the run request as two YAML documents, secrets masked. No AWS call is made."""
-    facts = plans.Facts(
-        region=credentials.region() or plans.REGION,
-        default_image=official_python_image(),
-        reveal=plain,
-        variables={},
-    )
+    plan, request = _planned(fields, credentials.region() or plans.REGION)
+    definition: Any = plan.definition if fields.task_definition_arn is None else _linked(fields.task_definition_arn)
+    return _document("Task definition", definition) + _document("Task run request", request)
+
+
+def policies(fields: TaskFields, credentials: AwsCredentials, *, account: str = "*") -> dict[str, Any]:
+    """Give the least IAM policies for a block: the caller's, and those of its roles, with what may assume them.
+
+    `account` limits the resources; `*` stands for any, and for the region where none is known.
+    """
+    region = credentials.region() or "*"
+    plan, request = _planned(fields, region)
+    events = credentials.task_events_queue_url
+    return {
+        "caller": policy.caller_policy(fields, plan, request, region, account=account, events=events),
+        "execution_role": {
+            "trust": policy.TRUST,
+            "policy": policy.execution_role_policy(plan, region, account=account),
+        },
+        "task_role": {"trust": policy.TRUST, "policy": policy.task_role_policy(request)},
+    }
+
+
+def _planned(fields: TaskFields, region: str) -> tuple[plans.Sketch, dict[str, Any]]:
+    facts = plans.Facts(region=region, default_image=official_python_image(), reveal=plain, variables={})
     plan = plans.sketch(fields, plans.stand_in(fields), facts)
     if fields.task_definition_arn is None:
         plans.check_definition(plan.definition, input_shape("RegisterTaskDefinition"))
     arn = fields.task_definition_arn or plans.AT_RUNTIME
     request = plans.run_request(fields, plan, facts, task_definition=arn)
     plans.check_request(request, input_shape("RunTask"))
-    definition: Any = plan.definition if fields.task_definition_arn is None else _linked(fields.task_definition_arn)
-    return _document("Task definition", definition) + _document("Task run request", request)
+    return plan, request
 
 
 def _linked(arn: str) -> dict[str, str]:

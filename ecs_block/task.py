@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import shlex
 import warnings
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TextIO
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ecs_block.engine.prepare import Run
     from ecs_block.engine.record import RunJournal
     from ecs_block.events import Hook, Progress
+    from ecs_block.plan.checkup import Checkup, Finding
 
 LaunchType = Literal["FARGATE", "EC2", "EXTERNAL", "FARGATE_SPOT", "MANAGED_INSTANCES"]
 MOST_AT_ONCE = 100  # tasks that `map` runs at once unless told otherwise
@@ -254,17 +256,20 @@ class ECSTask(Block):
     async def aattach(
         self, identifier: str, *, on_event: Hook | None = None, output: TextIO | None = None
     ) -> ECSTaskResult:
-        """Wait for a task that somebody else started. Raises InfrastructureNotFound when AWS does not know it."""
+        """Wait for a task that somebody else started. Raises InfrastructureNotFound when AWS does not know it.
+
+        Where the journal of this machine knows the task, its outcome is recorded there.
+        """
         from ecs_block.engine import run as engine
 
-        return await engine.attach(self._run(None, on_event, output, stops=False), identifier)
+        return await engine.attach(self._attachment(on_event, output), identifier)
 
     def attach(self, identifier: str, *, on_event: Hook | None = None, output: TextIO | None = None) -> ECSTaskResult:
         """Wait for a task that somebody else started. An interrupt leaves it running: it is not ours."""
         from ecs_block.engine import bridge
         from ecs_block.engine import run as engine
 
-        run = self._run(None, on_event, output, stops=False)
+        run = self._attachment(on_event, output)
         return bridge.block_on(lambda: engine.attach(run, identifier), run.control)
 
     async def amap(
@@ -272,6 +277,7 @@ class ECSTask(Block):
         commands: Iterable[str | Sequence[str] | Mapping[str, Any]],
         *,
         max_concurrency: int = MOST_AT_ONCE,
+        run_id: str | Sequence[str] | None = None,
         on_event: Hook | None = None,
         on_progress: Progress | None = None,
         output: TextIO | None = None,
@@ -279,12 +285,13 @@ class ECSTask(Block):
         """Run one task for each command (or mapping of fields to change) and yield the results as they end.
 
         One failure does not end the others; where `run` would raise, the result's `error` says it. Leaving the loop early
-        stops what was started. `on_progress` is called with how many have ended, and how many there are. Raises InvalidTask,
-        naming the index, before anything is started.
+        stops what was started. `on_progress` is called with how many have ended, and how many there are. With a `run_id` each
+        task is launched once, as with `run`, under an id of its own: `<run_id>/<index>`, or that of a sequence. Raises
+        InvalidTask, naming the index, before anything is started.
         """
         from ecs_block.engine import many
 
-        runs = self._runs(commands, max_concurrency, on_event, output)
+        runs = self._runs(commands, max_concurrency, run_id, on_event, output)
         results = many.as_they_end(runs, max_concurrency, on_progress)
         try:
             async for _, result in results:
@@ -297,6 +304,7 @@ class ECSTask(Block):
         commands: Iterable[str | Sequence[str] | Mapping[str, Any]],
         *,
         max_concurrency: int = MOST_AT_ONCE,
+        run_id: str | Sequence[str] | None = None,
         on_event: Hook | None = None,
         on_progress: Progress | None = None,
         output: TextIO | None = None,
@@ -304,13 +312,30 @@ class ECSTask(Block):
         """Run one task for each command (or mapping of fields to change) and return the results in order, as `amap` does."""
         from ecs_block.engine import bridge, many
 
-        runs = self._runs(commands, max_concurrency, on_event, output)
+        runs = self._runs(commands, max_concurrency, run_id, on_event, output)
         if not runs:
             return []
         return bridge.block_on(lambda: many.in_order(runs, max_concurrency, on_progress), runs[0].control)
 
+    async def acheck(self, *, on_finding: Callable[[Finding], None] | None = None) -> Checkup:
+        """Look at everything that a run needs, without starting one; the answer is true when a run would work.
+
+        Credentials, cluster, capacity, definition, network, roles, log group, image and secrets. Nothing is changed at AWS.
+        What may not be looked at is said, and does not count as a failure. `on_finding` is called with each finding.
+        """
+        from ecs_block.engine.check import check
+
+        return await check(self._run(None, None), on_finding)
+
+    def check(self, *, on_finding: Callable[[Finding], None] | None = None) -> Checkup:
+        """Look at everything that a run needs, as `acheck` does."""
+        from ecs_block.engine import bridge
+        from ecs_block.engine.prepare import Control
+
+        return bridge.block_on(lambda: self.acheck(on_finding=on_finding), Control())
+
     async def akill(self, identifier: str, grace_seconds: int = 30) -> None:
-        """Stop a task. One that has stopped already is fine.
+        """Stop a task. One that has stopped already is fine. Nothing more is started for the run in the journal that has it.
 
         ECS takes the grace period from the container's `stopTimeout` (30 s by default), so another one warns. Raises
         InfrastructureNotAvailable for a task of another cluster than this block's, InfrastructureNotFound for one that AWS does
@@ -325,7 +350,8 @@ class ECSTask(Block):
                 stacklevel=2,
             )
         conversation = self._conversation()
-        await stop.kill(conversation, parse_task_identifier(identifier), self.cluster, "ecs_block: killed by the user")
+        named = parse_task_identifier(identifier)
+        await stop.kill(conversation, named, self.cluster, "ecs_block: killed by the user", _journal())
 
     def kill(self, identifier: str, grace_seconds: int = 30) -> None:
         """Stop a task, as `akill` does."""
@@ -368,10 +394,16 @@ class ECSTask(Block):
             profile=self.aws_credentials.profile_name,
         )
 
+    def _attachment(self, hook: Hook | None, output: TextIO | None) -> Run:
+        run = self._run(None, hook, output, stops=False)
+        run.journal = _journal()
+        return run
+
     def _runs(
         self,
         commands: Iterable[str | Sequence[str] | Mapping[str, Any]],
         max_concurrency: int,
+        run_id: str | Sequence[str] | None,
         hook: Hook | None,
         output: TextIO | None,
     ) -> list[Run]:
@@ -380,24 +412,53 @@ class ECSTask(Block):
         if max_concurrency < 1:
             raise InvalidTask(f"max_concurrency is {max_concurrency}; at least 1 task must run at a time.")
         control, conversation = Control(), self._conversation()
+        commands = list(commands)
+        run_ids = _run_ids(run_id, len(commands))
         runs: list[Run] = []
         task, last = self, None
         for index, item in enumerate(commands):
             if item != last:
                 changes = dict(item) if isinstance(item, Mapping) else {"command": item}
+                if "run_id" in changes:
+                    raise InvalidTask(
+                        f"Item {index} of the commands holds a run_id; give map(..., run_id=[...]) instead."
+                    )
                 try:
                     task = self.model_copy(update=changes)
                 except InvalidTask as error:
                     raise InvalidTask(f"Item {index} of the commands: {error} Nothing was started.") from None
                 last = copy.deepcopy(item)  # what is the same is one block, and may be launched together
             shares = task.aws_credentials == self.aws_credentials
-            run = task._run(None, hook, output, conversation=conversation if shares else None)
+            run = task._run(run_ids[index], hook, output, conversation=conversation if shares else None)
             run.control = control
             runs.append(run)
         return runs
 
 
-def _journal(run_id: str) -> RunJournal:
+def _run_ids(given: str | Sequence[str] | None, count: int) -> Sequence[str | None]:
+    """Give each item of a `map` its run id. Raises InvalidTask when they do not fit."""
+    from ecs_block.engine.launch import check_run_id
+
+    if given is None:
+        return [None] * count
+    if isinstance(given, str):
+        check_run_id(given)
+    run_ids = [f"{given}/{index}" for index in range(count)] if isinstance(given, str) else list(given)
+    if len(run_ids) != count:
+        raise InvalidTask(
+            f"run_id has {len(run_ids)} ids for {count} commands; give one for each, or one text for all."
+        )
+    for run_id in run_ids:
+        check_run_id(run_id)
+    if twice := sorted(run_id for run_id, times in Counter(run_ids).items() if times > 1):
+        raise InvalidTask(
+            f"run_id names {', '.join(map(repr, twice[:5]))}{', …' if len(twice) > 5 else ''} more than once; each task needs "
+            "an id of its own."
+        )
+    return run_ids
+
+
+def _journal(run_id: str = "") -> RunJournal:
     from ecs_block.engine.journal import journal
     from ecs_block.engine.record import RunJournal
 

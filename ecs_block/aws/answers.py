@@ -115,7 +115,7 @@ def classify(
     problem = response.get("Error", {})
     code = str(problem.get("Code") or "Unknown")
     raw = heard()
-    if (code.isdecimal() or code == "Unknown") and raw is not None and raw.problem:
+    if (code.isdecimal() or code == "Unknown") and raw is not None and (raw.problem or not problem.get("Message")):
         return unusable(operation, raw)
     said = redactor().text(_TAILS.sub("", str(problem.get("Message") or "")))
     details: dict[str, Any] = {

@@ -14,16 +14,20 @@ from typing import NoReturn
 VERBS = {
     "run": ("run", "run", "Run a command as a task and wait for its end."),
     "preview": ("preview", "preview", "Show what a run would send to AWS."),
+    "check": ("check", "check", "See whether a run would work."),
     "wait": ("tasks", "wait", "Wait for a task's end and exit with its code."),
     "stop": ("tasks", "stop", "Stop a task."),
+    "ps": ("ps", "ps", "List the tasks that run."),
+    "resume": ("resume", "resume", "Finish runs whose process was killed."),
     "block": ("block", "block", "Save, show and remove blocks: tasks under a name."),
+    "iam-policy": ("policy", "iam_policy", "Print the least permissions that a block needs."),
     "local": ("local", "local", "Run a cloud of your own on this machine."),
 }
 
 
 def overview() -> str:
     """Give the text of `ecs-block --help`."""
-    verbs = "\n".join(f"  {name:<9}{line}" for name, (_, _, line) in VERBS.items())
+    verbs = "\n".join(f"  {name:<12}{line}" for name, (_, _, line) in VERBS.items())
     return f"""\
 Usage: ecs-block VERB [OPTIONS] [ARGUMENTS]
 

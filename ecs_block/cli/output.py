@@ -52,6 +52,11 @@ class Console:
         self.as_json = as_json
         self.local = False
         """True when the task's cloud ends with this process: then its ARNs are of no use to anybody."""
+        self.prints_lists = False
+        """True for a command whose JSON is a list, and so not the result of one run."""
+        self.run_id: str | None = None
+        self.hint: Callable[[], str | None] = lambda: None
+        """Gives what to do after a failure, if anything is left to do."""
         self._quiet = quiet
         self._query = query
         self._streams = Streams()
@@ -83,6 +88,10 @@ class Console:
         """Tell why the command failed."""
         self._say(text, "error", "error: ")
 
+    def failure(self, text: str) -> None:
+        """Tell what became of a run that did not succeed."""
+        self._say(text, "error")
+
     def _say(self, text: str, tone: Tone, label: str = "") -> None:
         for line in self._named(_FIELD.sub(lambda field: _OPTIONS[field[0]], text)).splitlines():
             self._streams.write(STDERR, self._line(f"ecs-block: {label}{line}", tone) + "\n")
@@ -111,14 +120,14 @@ class Console:
                 self._launched = identifier
             case events.TaskEnded(result=result):
                 self._ended = result
-        step = _step(event)
+        step = _step(event, self.run_id)
         if step and not self.debug:
             self.step(step)
 
     def finish(self, result: ECSTaskResult) -> int:
         """Tell the result of a run, and give the exit code."""
         if not result:
-            self._say(_failure(result), "error")
+            self.failure(failure_of(result))
         if self.as_json:
             self._print_result(result)
         return exits.of_result(result)
@@ -132,7 +141,9 @@ class Console:
             self._say(str(error), "error", "" if isinstance(error, exits.Interrupted) else "error: ")
         else:
             self._unexpected(error)
-        if self.as_json:
+        if (hint := self.hint()) is not None:
+            self.step(hint)
+        if self.as_json and not self.prints_lists:
             self._print_result(self._result_of(error))
         return exits.of_error(error)
 
@@ -148,6 +159,10 @@ class Console:
         """Print a result on stdout."""
         self.close()
         print_out(text)
+
+    def print_line(self, text: str) -> None:
+        """Print one of several lines on stdout, without ever waiting for its reader."""
+        self._streams.write(STDOUT, text + "\n")
 
     def print_json(self, value: Any) -> None:
         """Print a JSON value on stdout, or what `--query` takes of it."""
@@ -177,7 +192,7 @@ def _outcome(error: Exception, identifier: str | None) -> Outcome:
     return "unknown" if identifier or isinstance(error, OutcomeUnknown) else "start_failed"
 
 
-def _step(event: Event) -> str | None:
+def _step(event: Event, run_id: str | None) -> str | None:
     from ecs_block import events
 
     match event:
@@ -185,8 +200,11 @@ def _step(event: Event) -> str | None:
             return f"task definition {short_name(arn)} {'registered' if registered else 'reused'}"
         case events.LaunchDelayed(reason=reason, delay=delay):
             return f"no task yet: {reason.rstrip('.')}; asking again in {delay:.0f} s"
-        case events.TaskLaunched(identifier=identifier, attempt=attempt):
-            return f"task {short_name(identifier)} launched" + (f" (attempt {attempt})" if attempt > 1 else "")
+        case events.TaskLaunched(identifier=identifier, attempt=attempt, taken_up=taken_up):
+            named = [f"run {run_id}"] if run_id else []
+            told = named + ([f"attempt {attempt}"] if attempt > 1 else [])
+            done = "is taken up: the run was begun before" if taken_up else "launched"
+            return f"task {short_name(identifier)} {done}" + (f" ({', '.join(told)})" if told else "")
         case events.StatusChanged(identifier=identifier, status=status, previous=previous) if previous:
             return f"task {short_name(identifier)} is {status}"
         case events.StopRequested(identifier=identifier, reason=reason):
@@ -194,7 +212,8 @@ def _step(event: Event) -> str | None:
     return None
 
 
-def _failure(result: ECSTaskResult) -> str:
+def failure_of(result: ECSTaskResult) -> str:
+    """Say what became of a run that did not succeed."""
     told = f"{result.headline()} {result.reason} {result.advice or ''}".strip()
     if not result.tasks:
         return told
@@ -290,10 +309,17 @@ def _compiled(ctx: click.Context, option: click.Parameter, text: str | None) -> 
 
 def gives_result(command: _Command) -> _Command:
     """Add `--output` and `--query`."""
+    return _gives(command, "json: print the result as one JSON object.")
+
+
+def gives_list(command: _Command) -> _Command:
+    """Add `--output` and `--query` to a command that gives a list."""
+    return _gives(command, "json: print a JSON list.")
+
+
+def _gives(command: _Command, told: str) -> _Command:
     choice = click.Choice(["text", "json"])
     command = click.option(
         "--query", metavar="JMESPATH", callback=_compiled, help="Take a part of the JSON result; implies --output json."
     )(command)
-    return click.option(
-        "--output", type=choice, default="text", show_default=True, help="json: print the result as one JSON object."
-    )(command)
+    return click.option("--output", type=choice, default="text", show_default=True, help=told)(command)

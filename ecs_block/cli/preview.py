@@ -29,7 +29,8 @@ Examples:
 def preview(console: Console, **given: Any) -> int:
     """Show as YAML the task definition and the run request that `run` would send, with secrets masked.
 
-    No AWS call is made; what only AWS knows is a placeholder.
+    No AWS call is made; what only AWS knows is a placeholder. A run adds its run id, as `startedBy` and as the variable
+    ECS_BLOCK_RUN_ID.
     """
     if not describes_a_task(given):
         raise InvalidTask("Nothing says what to preview. Give a COMMAND, --block, --file or --image, as to run.")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -30,6 +32,9 @@ Examples:
 \b
   Run a saved block for at most half an hour, and take a part of its result:
     ecs-block run --block nightly --timeout 30m --query outcome
+\b
+  Launch once for each day, however often this is repeated:
+    ecs-block run --block nightly --run-id nightly-$(date +%F)
 
 Exit codes: the container's own; 2 wrong usage, 124 timeout, 125 AWS or ecs-block failed, 126 and 127 the program
 cannot be started, 130 Ctrl-C, 143 SIGTERM.
@@ -40,8 +45,10 @@ cannot be started, 130 Ctrl-C, 143 SIGTERM.
 @click.option("--local", is_flag=True, help="Run it on this machine: no AWS account is needed, and none is used.")
 @click.option("-d", "--detach", is_flag=True, help="Print the task's identifier and do not wait for its end.")
 @click.option(
-    "--run-id", metavar="ID", help="Name this run: while AWS remembers the id, it answers with the same task."
-)
+    "--run-id", metavar="ID",
+    help="Name this run. The same id again never starts a second task: one that runs is taken up, a finished one gives its "
+    "recorded result. Default: a new id.",
+)  # fmt: skip
 @task_options
 @gives_result
 @speaks
@@ -49,10 +56,13 @@ def run(console: Console, *, local: bool, detach: bool, run_id: str | None, **gi
     """Run COMMAND as a task and wait for its end.
 
     The container's output is shown as it comes, and the exit code is the container's. Ctrl-C stops the task; a second
-    one leaves it to itself.
+    one leaves it to itself. If this process is killed, `ecs-block resume` finds the task.
     """
     _check(local, detach, given)
     task = task_of(given)
+    if run_id is None and not local:
+        run_id = _new_run_id(task)
+    console.run_id, console.hint = run_id, lambda: _unfinished(run_id)
     with _place(console, task, local=local) as placed:
         if detach:
             return _start(console, placed, run_id)
@@ -68,10 +78,35 @@ def run(console: Console, *, local: bool, detach: bool, run_id: str | None, **gi
 def _start(console: Console, task: ECSTask, run_id: str | None) -> int:
     identifier = with_output(console, task, lambda task: task.start(run_id=run_id, on_event=console.event))
     if console.as_json:
-        console.print_json({"identifier": identifier})
+        console.print_json({"identifier": identifier, "run_id": run_id})
     else:
         console.print_text(identifier)
     return 0
+
+
+def _new_run_id(task: ECSTask) -> str | None:
+    """Make a run id, so that the run can be resumed; none for a task whose patches say what it is started by."""
+    from ecs_block.plan.request import touches_identity
+
+    if touches_identity(task.task_customizations):
+        return None
+    return f"cli-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(6)}"
+
+
+def _unfinished(run_id: str | None) -> str | None:
+    """Say what to do about a run that this process leaves without an outcome."""
+    if run_id is None:
+        return None
+    from ecs_block.engine.journal import journal
+    from ecs_block.errors import JournalError
+
+    try:
+        found = journal().named(run_id)
+    except JournalError:
+        return None
+    if any(entry.run_id == run_id and entry.state in ("intended", "launched") for entry in found):
+        return f"the run has no outcome yet; take it up with: ecs-block resume {run_id}"
+    return None
 
 
 def _check(local: bool, detach: bool, given: Mapping[str, Any]) -> None:

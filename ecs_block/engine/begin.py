@@ -9,11 +9,11 @@ from typing import Any
 import anyio
 from anyio.abc import TaskStatus
 
-from ecs_block.arn import TaskIdentifier, cluster_arn_of
 from ecs_block.engine import network, registry
 from ecs_block.engine.launch import Diary, Order, identity, launch
 from ecs_block.engine.outcome import Task
 from ecs_block.engine.prepare import Ready, Run, prepare
+from ecs_block.engine.record import identifier_of
 from ecs_block.engine.stop import stop
 from ecs_block.engine.watch import kept
 from ecs_block.errors import AwsError, InvalidTask, Kind
@@ -131,12 +131,6 @@ async def _undo(run: Run, order: Order, tasks: list[Mapping[str, Any]]) -> None:
         await order.diary.stop_requested(reason)
     for task in tasks:
         await stop(run.conversation, identifier_of(order.request, task), f"ecs_block: {reason}")
-
-
-def identifier_of(request: Mapping[str, Any], task: Mapping[str, Any]) -> TaskIdentifier:
-    """Name a task by the cluster as it was given, else by the cluster's ARN."""
-    arn = str(task["taskArn"])
-    return TaskIdentifier(str(request.get("cluster") or task.get("clusterArn") or cluster_arn_of(arn)), arn)
 
 
 def _task(run: Run, ready: Ready, task: Mapping[str, Any], how: Beginning, *, alone: bool) -> Task:

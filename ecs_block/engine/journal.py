@@ -307,12 +307,15 @@ class Journal:
         return self._read("ORDER BY created_at DESC, number DESC LIMIT ?", (limit,))
 
     def named(self, name: str) -> list[Entry]:
-        """Give what goes by this name, newest first: the attempts of a run, wherever it ran; else what has a task of this id."""
-        newest = " ORDER BY created_at DESC, number DESC"
-        return self._read("WHERE run_id = ?" + newest, (name,)) or self._read(
-            "WHERE number IN (SELECT number FROM task WHERE substr(arn, -length(:name) - 1) = '/' || :name)" + newest,
-            {"name": name},
-        )
+        """Give the attempts of the run with this id, wherever it ran; else those with a task of this id. Newest first."""
+        for condition in (
+            "WHERE run_id = :name",
+            "WHERE number IN (SELECT number FROM task WHERE substr(arn, -length(:name) - 1) = '/' || :name)",
+        ):
+            found = self._read(f"{condition} ORDER BY created_at DESC, number DESC", {"name": name})
+            if found:
+                return found
+        return []
 
     def by_task(self, arn: str) -> Entry | None:
         """Give the entry that recorded this task (an ARN, or an identifier)."""

@@ -36,6 +36,7 @@ logger = logging.getLogger("ecs_block")
 
 LAUNCHES_AT_ONCE = 2 * THREADS  # some wait for a thread, so that none is idle while the event loop is busy
 LONGEST_STARTED_BY = 128  # characters
+LISTED_WITHIN = 10.0  # seconds after which ListTasks surely knows a task that RunTask started
 TOKEN_LIFE = 55 * 60.0  # seconds; AWS keeps a token for an hour after its task has ended, so this is surely within it
 
 # Reasons in `failures` that may pass (API failure reasons): no room now, an agent away, no Fargate or Spot capacity.
@@ -216,7 +217,7 @@ async def _answered(
             except anyio.get_cancelled_exc_class():
                 if doubt:
                     with anyio.CancelScope(shield=True):
-                        started += await seen(conversation, order)
+                        started += await _seen_soon(conversation, order)
                 raise
             attempt += 1
 
@@ -245,7 +246,7 @@ def _slots(conversation: Conversation) -> anyio.Semaphore:
 
 async def _evidence(conversation: Conversation, order: Order, error: AwsError) -> dict[str, Any]:
     """Look for a task of a request whose answers were all lost. Raises OutcomeUnknown when there is none to be seen."""
-    tasks = await seen(conversation, order)
+    tasks = await _seen_soon(conversation, order)
     if tasks:
         return {"tasks": tasks, "failures": []}
     raise OutcomeUnknown(
@@ -273,6 +274,16 @@ async def _found_after_all(
     found = await seen(conversation, order)
     arns = {task["taskArn"] for task in known}
     return [task for task in found if task["taskArn"] not in arns]
+
+
+async def _seen_soon(conversation: Conversation, order: Order) -> list[Mapping[str, Any]]:
+    """List the order's tasks; a task that was only just started may not be listed yet."""
+    until = conversation.clock.now() + LISTED_WITHIN
+    while True:
+        tasks = await seen(conversation, order)
+        if tasks or conversation.clock.now() >= until or _started_by_value(order) != order.started_by:
+            return tasks
+        await conversation.clock.sleep(1.0)
 
 
 def _started_by_value(order: Order) -> str:

@@ -22,11 +22,18 @@ PATIENCE = 60.0  # seconds
 LOOK_EVERY = 0.05  # seconds
 
 
+class Held(Exception):
+    """Another process holds the lock."""
+
+
 @asynccontextmanager
-async def alone_on_this_machine(name: str, clock: Clock, *, courtesy: bool = True) -> AsyncIterator[None]:
+async def alone_on_this_machine(
+    name: str, clock: Clock, *, courtesy: bool = True, wait: bool = True
+) -> AsyncIterator[None]:
     """Hold the lock of this name while the context lasts.
 
-    Where it is no courtesy, the wait for it has no end, and JournalError is raised where no file can be written.
+    Where it is no courtesy, the wait for it has no end, and JournalError is raised where no file can be written. Without
+    `wait`, raises Held when another process has it.
     """
     from filelock import FileLock, Timeout
 
@@ -40,6 +47,8 @@ async def alone_on_this_machine(name: str, clock: Clock, *, courtesy: bool = Tru
                 lock.acquire(blocking=False)
                 break
             except Timeout:
+                if not wait:
+                    raise Held from None
                 if clock.now() >= deadline:
                     logger.debug("The lock %s is held for too long; going on without it.", path)
                     break

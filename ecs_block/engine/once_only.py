@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ecs_block.arn import DEFAULT_CLUSTER, parse_task_identifier, short_name
 from ecs_block.engine import adopt
-from ecs_block.engine.begin import Beginning, Launched, begin, identifier_of, send
+from ecs_block.engine.begin import Beginning, Launched, begin, send
 from ecs_block.engine.failpoint import reached
+from ecs_block.engine.journal import Entry, Place
 from ecs_block.engine.launch import TOKEN_LIFE, Diary, Order, identity, seen
 from ecs_block.engine.machine_lock import alone_on_this_machine
 from ecs_block.engine.outcome import Task
 from ecs_block.engine.prepare import Ready, Run, planned, prepare
-from ecs_block.engine.record import Record, RunJournal, place_of, recordable, what_differs, whole_request
+from ecs_block.engine.record import Record, RunJournal, identifier_of, place_of, recordable, what_differs, whole_request
 from ecs_block.errors import InvalidTask, OutcomeUnknown
 from ecs_block.plan.request import Request
 from ecs_block.plan.result import ECSTaskResult
@@ -34,6 +35,8 @@ from ecs_block.plan.result import ECSTaskResult
 logger = logging.getLogger("ecs_block")
 
 Plan = dict[str, Any]
+Again = Callable[[], Awaitable[Request | None]]
+"""Gives the very request that was recorded, so that it can be sent again; None when it cannot be had."""
 
 
 class _Known(Exception):
@@ -53,8 +56,7 @@ async def launched(run: Run, books: RunJournal, how: Beginning) -> Launched | EC
     plan = planned(run)
     cluster = short_name(str(plan["request"].get("cluster") or DEFAULT_CLUSTER))
     place = place_of(run.conversation, cluster)
-    name = f"run {books.run_id} at {place.endpoint} {place.region} {place.cluster}"
-    async with alone_on_this_machine(name, run.conversation.clock, courtesy=False):
+    async with alone_on_this_machine(lock_name(books.run_id, place), run.conversation.clock, courtesy=False):
         record = await _find(run, books, how.attempt, cluster, caller=caller_of(run))
         try:
             return await _found_or_anew(run, books, how, plan, record)
@@ -67,6 +69,11 @@ async def _found_or_anew(
 ) -> Launched | ECSTaskResult:
     found = await _again(run, record, how, plan) if record is not None else None
     return found if found is not None else await _anew(run, books, how, plan, known=record is not None)
+
+
+def lock_name(run_id: str, place: Place) -> str:
+    """Name the lock that the launch of a run holds."""
+    return f"run {run_id} at {place.endpoint} {place.region} {place.cluster}"
 
 
 def caller_of(run: Run) -> str:
@@ -136,28 +143,29 @@ async def _again(run: Run, record: Record, how: Beginning, plan: Plan) -> Launch
         logger.info("The run %s has ended before: %s", run.run_id, result.headline())
         return result
     if entry.state == "intended":
-        return await _finished(run, record, how)
-    return await _adopted(run, record, how, entry.tasks)
+        return await finished(run, record, how, lambda: _to_send_again(run, record, how))
+    return await adopted(run, record, how, entry.tasks)
 
 
-async def _finished(run: Run, record: Record, how: Beginning) -> Launched | ECSTaskResult:
-    """Finish a launch of which nobody knows how far it came."""
+async def finished(run: Run, record: Record, how: Beginning, again: Again) -> Launched | ECSTaskResult:
+    """Finish a launch of which nobody knows how far it came. Raises OutcomeUnknown, and what a launch raises."""
     entry, base = record.entry, identity(run.run_id, how.attempt, record.entry.request.get("cluster"))[0]
     order = Order(
         entry.request, None, base, entry.started_by, run.start_by,
         attempt=how.attempt, tokens_used=max(entry.tries - 1, 0), diary=record, doubt=True,
     )  # fmt: skip
-    age = run.conversation.clock.wall().timestamp() - (entry.sent_at or 0.0)
-    if entry.stop_reason is None and 0 <= age < TOKEN_LIFE:
-        request = await _to_send_again(run, record, how)
+    if token_is_young(run, entry) and entry.stop_reason is None:
+        request = await again()
         if request is not None:
-            run.teller.recovering("its launch was not finished; the same request is sent again")
+            logger.info("The launch of the run %s was not finished; the same request is sent again.", run.run_id)
             tasks = await send(run, replace(order, request=request))
-            return await _adopted(run, record, how, [str(identifier_of(request, task)) for task in tasks])
+            return await adopted(
+                run, record, how, [str(identifier_of(request, task)) for task in tasks], taken_up=False
+            )
     tasks = await seen(run.conversation, order)
     if tasks:
         await record.launched(tasks)
-        return await _adopted(run, record, how, [str(identifier_of(entry.request, task)) for task in tasks])
+        return await adopted(run, record, how, [str(identifier_of(entry.request, task)) for task in tasks])
     if entry.stop_reason is not None:
         told = f"The run was stopped ({entry.stop_reason}) while it was launched, and no task of it can be seen."
         result = ECSTaskResult(outcome="stopped", reason=told, attempt=how.attempt)
@@ -170,6 +178,11 @@ async def _finished(run: Run, record: Record, how: Beginning) -> Launched | ECST
     )
 
 
+def token_is_young(run: Run, entry: Entry) -> bool:
+    """Tell whether AWS surely remembers the token. An intent from the future proves nothing."""
+    return 0 <= run.conversation.clock.wall().timestamp() - (entry.sent_at or 0.0) < TOKEN_LIFE
+
+
 async def _to_send_again(run: Run, record: Record, how: Beginning) -> Request | None:
     """Give the very request that was recorded; None when a secret in it is another one now."""
     if record.entry.whole:
@@ -178,8 +191,10 @@ async def _to_send_again(run: Run, record: Record, how: Beginning) -> Request | 
     return whole_request(record.entry, ready.request)
 
 
-async def _adopted(run: Run, record: Record, how: Beginning, identifiers: Sequence[str]) -> Launched:
-    """Take up tasks that were launched before."""
+async def adopted(
+    run: Run, record: Record, how: Beginning, identifiers: Sequence[str], *, taken_up: bool = True
+) -> Launched:
+    """Take up tasks that were launched before, or by a request that was sent again."""
     request = record.entry.request
     tasks = []
     for text in identifiers:
@@ -192,7 +207,6 @@ async def _adopted(run: Run, record: Record, how: Beginning, identifiers: Sequen
         if len(identifiers) > 1:
             task.output_prefix = f"[{identifier.task_arn[-6:]}] "
         await adopt.learn_definition(run, task)
-        run.teller.recovering(f"its task {short_name(text)} is watched again")
-        run.teller.launched(text, str(request["taskDefinition"]), how.attempt)
+        run.teller.launched(text, str(request["taskDefinition"]), how.attempt, taken_up=taken_up)
         tasks.append(task)
     return Launched(None, tasks)

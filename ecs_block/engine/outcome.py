@@ -113,6 +113,8 @@ async def _watch(
     """Watch until the task is STOPPED; `group` follows its output, if given. Returns what kept the end from being seen."""
     watcher.wake_at(watched, task.start_by)
     _tell_status(task, watched)
+    if watched.has_started or watched.rank >= STOPPED:  # it ran before it was watched: no news will say so
+        _started(task, watcher, watched, reader, group)
     while watched.rank < STOPPED:
         try:
             await watcher.news(watched)

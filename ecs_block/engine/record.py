@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import anyio
 
+from ecs_block.arn import TaskIdentifier, cluster_arn_of
 from ecs_block.aws import in_a_thread, redactor
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.failpoint import reached
@@ -67,9 +68,7 @@ class Record:
 
     async def launched(self, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Note the tasks that RunTask gave."""
-        cluster = self.entry.request.get("cluster")
-        identifiers = [f"{cluster or task.get('clusterArn')}::{task['taskArn']}" for task in tasks]
-        await self._note(self._books.journal.launched, identifiers)
+        await self._note(self._books.journal.launched, [str(identifier_of(self.entry.request, task)) for task in tasks])
         reached("launched")
 
     async def refused(self, reason: str) -> None:
@@ -110,6 +109,15 @@ async def known_by(books: RunJournal, arn: str) -> Record | None:
         logger.warning("What becomes of the task %s is not recorded: %s", arn, error)
         return None
     return None if entry is None else Record(books, entry)
+
+
+def identifier_of(request: Request, task: Mapping[str, Any]) -> TaskIdentifier:
+    """Name a task by the cluster as it was given, else by the cluster's ARN.
+
+    Of a task that has ended, RunTask may tell nothing but the ARN when its token is sent again.
+    """
+    arn = str(task["taskArn"])
+    return TaskIdentifier(str(request.get("cluster") or task.get("clusterArn") or cluster_arn_of(arn)), arn)
 
 
 def recordable(request: Request) -> dict[str, Any]:

@@ -97,7 +97,7 @@ async def reuse_or_register(conversation: Conversation, definition: Definition) 
 
 async def _find_or_register(conversation: Conversation, definition: Definition) -> Revision:
     for attempt in range(MOST_TRIES):
-        latest = await _latest(conversation, definition["family"])
+        latest = await latest_of(conversation, definition["family"])
         if latest is not None and definitions.same(latest, definition, output_only()):
             return Revision(str(latest["taskDefinitionArn"]), registered=False)
         if latest is not None and logger.isEnabledFor(logging.DEBUG):
@@ -116,7 +116,8 @@ async def _find_or_register(conversation: Conversation, definition: Definition) 
     raise AssertionError("the last try either returns or raises")
 
 
-async def _latest(conversation: Conversation, family: str) -> Mapping[str, Any] | None:
+async def latest_of(conversation: Conversation, family: str) -> Mapping[str, Any] | None:
+    """Describe the latest active revision of a family; None where there is none."""
     try:
         answer = await conversation.ask("ecs", "DescribeTaskDefinition", taskDefinition=family)
     except TaskDefinitionNotFound:

@@ -23,6 +23,7 @@ from ecs_block.engine import adopt, once_only
 from ecs_block.engine.begin import Beginning, Launched, begin, once
 from ecs_block.engine.outcome import Task, outcome_of
 from ecs_block.engine.prepare import Run, check_count
+from ecs_block.engine.record import known_by
 from ecs_block.errors import TaskLaunchFailed
 from ecs_block.plan.request import variables_of
 from ecs_block.plan.result import ECSTaskResult, combined
@@ -67,7 +68,7 @@ async def _attempt(run: Run, how: Beginning) -> ECSTaskResult:
             return found
         launched = found
     try:
-        results = await _outcomes(launched.tasks)
+        results = await outcomes(launched.tasks)
     except anyio.get_cancelled_exc_class():
         with anyio.CancelScope(shield=True):
             await _record(run, [task.result for task in launched.tasks])
@@ -86,7 +87,7 @@ async def _record(run: Run, results: Sequence[ECSTaskResult | None]) -> None:
         await run.record.ended(combined(known))
 
 
-async def _outcomes(tasks: Sequence[Task], ended: Ended = _nothing) -> list[ECSTaskResult]:
+async def outcomes(tasks: Sequence[Task], ended: Ended = _nothing) -> list[ECSTaskResult]:
     """Wait for several tasks at once, and tell of each when it ends; one that ends badly does not end the others."""
     if len(tasks) == 1:
         ended(0, result := await outcome_of(tasks[0]))
@@ -127,7 +128,7 @@ async def launch_alike(run: Run, count: int) -> Launched:
 async def outcomes_alike(launched: Launched, ended: Ended) -> None:
     """Wait for the tasks of `launch_alike`, and tell each result with its place when it is there."""
     try:
-        await _outcomes(launched.tasks, ended)
+        await outcomes(launched.tasks, ended)
     finally:
         await launched.release()
 
@@ -153,10 +154,14 @@ async def attach(run: Run, identifier: str) -> ECSTaskResult:
     """Wait for a task that somebody else started. Raises InfrastructureNotFound when AWS does not know it."""
     cluster, arn = parse_task_identifier(identifier)
     described = await adopt.known_task(run, cluster, arn)
-    task = Task(run, described, cluster, adopt.main_of(run, described))
+    record = None if run.journal is None else await known_by(run.journal, arn)
+    attempt = 1 if record is None else record.entry.attempt
+    task = Task(run, described, cluster, adopt.main_of(run, described), attempt=attempt)
     if run.fields.stream_output or run.fields.container_name is None:
         await adopt.learn_definition(run, task)
     result = await outcome_of(task)
+    if record is not None and len(record.entry.tasks) == 1:  # one of several does not speak for the run
+        await record.ended(result)
     if result.error is not None:
         raise result.error
     return result

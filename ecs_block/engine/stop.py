@@ -6,6 +6,7 @@ import logging
 
 from ecs_block.arn import TaskIdentifier, cluster_of, same_cluster, short_name
 from ecs_block.engine.conversation import Conversation
+from ecs_block.engine.record import RunJournal, known_by
 from ecs_block.errors import AwsError, ClusterNotFound, InfrastructureNotAvailable, InfrastructureNotFound
 
 logger = logging.getLogger("ecs_block")
@@ -30,8 +31,14 @@ async def stop(conversation: Conversation, identifier: TaskIdentifier, reason: s
             raise
 
 
-async def kill(conversation: Conversation, identifier: TaskIdentifier, own_cluster: str | None, reason: str) -> None:
-    """Stop a task that somebody names.
+async def kill(
+    conversation: Conversation,
+    identifier: TaskIdentifier,
+    own_cluster: str | None,
+    reason: str,
+    books: RunJournal | None = None,
+) -> None:
+    """Stop a task that somebody names. Where a run in the journal has it, nothing is started for that run any more.
 
     Raises InfrastructureNotAvailable when it is in another cluster than the block's, InfrastructureNotFound when AWS knows
     neither the task nor the cluster.
@@ -42,6 +49,9 @@ async def kill(conversation: Conversation, identifier: TaskIdentifier, own_clust
             f"The task {short_name(task)} is in the cluster {short_name(cluster)!r}, and this block works in "
             f"{short_name(own_cluster)!r}. Use a block for that cluster."
         )
+    record = None if books is None else await known_by(books, task)
+    if record is not None:
+        await record.stop_requested(reason.removeprefix("ecs_block: "))
     try:
         await conversation.ask("ecs", "StopTask", cluster=cluster, task=task, reason=reason[:LONGEST_REASON])
     except ClusterNotFound:

@@ -35,14 +35,10 @@ class Teller:
         logger.info("%sNo task yet: %s. Asking again in %.0f s.", self._prefix, reason.rstrip("."), seconds)
         self._event(events.LaunchDelayed(reason, seconds))
 
-    def launched(self, identifier: str, definition: str, attempt: int) -> None:
-        """Tell that AWS accepted a task."""
-        logger.info("%sTask %s launched.", self._prefix, identifier)
-        self._event(events.TaskLaunched(identifier, definition, attempt))
-
-    def recovering(self, what: str) -> None:
-        """Tell that a run is taken up that another process began."""
-        logger.info("%sThe run was begun before; %s.", self._prefix, what)
+    def launched(self, identifier: str, definition: str, attempt: int, *, taken_up: bool = False) -> None:
+        """Tell that AWS accepted a task; or that the run was begun before, and its task is taken up."""
+        logger.info("%sTask %s %s.", self._prefix, identifier, "is taken up again" if taken_up else "launched")
+        self._event(events.TaskLaunched(identifier, definition, attempt, taken_up))
 
     def status(self, identifier: str, status: str, previous: str | None) -> None:
         """Tell a new status."""

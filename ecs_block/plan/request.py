@@ -210,9 +210,18 @@ def variables_of(run: str | None, attempt: int) -> dict[str, str]:
 
 def attempt_of(task: Mapping[str, Any]) -> str | None:
     """Read from a described task which attempt of its run it is."""
+    return _variable(task, "ECS_BLOCK_ATTEMPT")
+
+
+def run_of(task: Mapping[str, Any]) -> str | None:
+    """Read from a described task which run it is of."""
+    return _variable(task, "ECS_BLOCK_RUN_ID")
+
+
+def _variable(task: Mapping[str, Any], name: str) -> str | None:
     for container in (task.get("overrides") or {}).get("containerOverrides") or []:
         for variable in container.get("environment") or []:
-            if variable.get("name") == "ECS_BLOCK_ATTEMPT":
+            if variable.get("name") == name:
                 return str(variable.get("value"))
     return None
 

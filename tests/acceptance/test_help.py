@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 HEAVY = {"boto3", "botocore", "moto", "yaml", "rich", "anyio", "pydantic"}
-VERBS = [("run",), ("preview",), ("wait",), ("stop",), ("local", "up")]
+VERBS = [("run",), ("preview",), ("wait",), ("stop",), ("ps",), ("resume",), ("local", "up")]
 VERBS += [("block", verb) for verb in ("ls", "show", "save", "rm", "schema")]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import sys
+import threading
 
 import pytest
 
@@ -100,3 +101,32 @@ def test_logs_of_another_region_are_read_there():
     with LocalCloud() as cloud:
         output, _ = output_of(cloud, "print('far')", cloudwatch_logs_options={"awslogs-region": "eu-west-3"})
     assert output.getvalue() == "far\n"
+
+
+def test_attach_shows_what_a_task_writes_from_then_on_and_what_it_has_written(tmp_path):
+    """A task that runs already, and one that has stopped: every line, and not only at the end."""
+    seen = threading.Event()
+
+    class Watching(io.StringIO):
+        def write(self, text):
+            if "early" in text:
+                seen.set()
+            return super().write(text)
+
+    script = f"echo early; while [ ! -e {tmp_path}/go ]; do sleep 0.1; done; echo late"
+    with LocalCloud() as cloud:
+        task = ECSTask(
+            command=["sh", "-c", script], execution_role_arn=ROLE, stream_output=True, task_watch_poll_interval=0.2,
+            aws_credentials=cloud.credentials,
+        )  # fmt: skip
+        identifier = task.start()
+        output, again = Watching(), io.StringIO()
+        waiting = threading.Thread(target=lambda: task.attach(identifier, output=output))
+        waiting.start()
+        in_time = seen.wait(30)
+        (tmp_path / "go").touch()
+        waiting.join(30)
+        result = task.attach(identifier, output=again)
+    assert in_time
+    assert result.log_complete == "yes"
+    assert output.getvalue().splitlines() == again.getvalue().splitlines() == ["early", "late"]
