@@ -51,8 +51,8 @@ def resume(console: Console, run_ids: tuple[str, ...], *, no_wait: bool, give_up
     Without RUN_ID, every run that this machine's journal knows and that has no outcome yet: also those started with
     --detach. A task that runs is watched to its end. A launch that was cut off is finished: the same request is sent again
     with the same token, so that there is one task, never two. What nobody can know is told so, and nothing is started.
-    Each run is spoken of to the region, endpoint and profile that it had; keys come from the environment. Ctrl-C ends the
-    waiting, not the tasks.
+    AWS is asked in the region, at the endpoint and with the profile that the run had; keys come from the environment.
+    Ctrl-C ends the waiting, not the tasks.
     """
     console.prints_lists = True
     if give_up and not run_ids:

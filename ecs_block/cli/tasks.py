@@ -108,8 +108,8 @@ def stop(console: Console, identifier: str, **given: Any) -> int:
     if entry.state == "intended":
         journal().stop_requested(entry.number, "stopped by the user")
         raise InfrastructureNotFound(
-            f"No task of the run {entry.run_id!r} is known: its launch was not finished. None is started for it from now on; "
-            f"`ecs-block resume {entry.run_id}` stops one that was."
+            f"No task of the run {entry.run_id!r} is known: its launch was not finished. The stop is noted; `ecs-block resume "
+            f"{entry.run_id}` stops a task that was started all the same."
         )
     owner = _task(credentials_for(entry, given))
     for task in entry.tasks:

@@ -120,8 +120,8 @@ class Entry:
     @property
     def is_free(self) -> bool:
         """True when it is certain that nothing was started for it, and that nobody has forbidden to."""
-        never_sent = self.state == "intended" and self.sent_at is None and self.stop_reason is None
-        return self.state == "refused" or never_sent
+        never_sent = self.state == "intended" and self.sent_at is None
+        return self.stop_reason is None and (self.state == "refused" or never_sent)
 
 
 class Journal:

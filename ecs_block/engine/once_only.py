@@ -142,6 +142,8 @@ async def _again(run: Run, record: Record, how: Beginning, plan: Plan) -> Launch
     if result is not None and not (result.outcome == "unknown" and entry.tasks):
         logger.info("The run %s has ended before: %s", run.run_id, result.headline())
         return result
+    if entry.state == "refused" or (entry.state == "intended" and entry.sent_at is None):
+        return await record.stopped_before()
     if entry.state == "intended":
         return await finished(run, record, how, lambda: _to_send_again(run, record, how))
     return await adopted(run, record, how, entry.tasks)

@@ -21,7 +21,7 @@ from ecs_block.aws import in_a_thread, redactor
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.failpoint import reached
 from ecs_block.engine.journal import Entry, Journal, Place
-from ecs_block.errors import JournalError
+from ecs_block.errors import JournalError, TaskLaunchFailed
 from ecs_block.plan.definition import differences_of
 from ecs_block.plan.request import Request
 from ecs_block.plan.result import ECSTaskResult, as_recorded, from_record
@@ -65,6 +65,8 @@ class Record:
                 f"Another process is launching the run {self.entry.run_id} with another request, so nothing was sent. Wait for "
                 "it, and then repeat the command."
             )
+        if self.entry.stop_reason is not None:
+            raise TaskLaunchFailed((await self.stopped_before()).reason)
 
     async def launched(self, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Note the tasks that RunTask gave."""
@@ -83,6 +85,13 @@ class Record:
         """Note what became of the run."""
         await self._note(self._books.journal.ended, redactor().payload(as_recorded(result)))
         reached("ended")
+
+    async def stopped_before(self) -> ECSTaskResult:
+        """Note that the run was stopped before anything was started for it."""
+        told = f"The run was stopped before a task was started ({self.entry.stop_reason})."
+        result = ECSTaskResult(outcome="stopped", reason=told, attempt=self.entry.attempt)
+        await self.ended(result)
+        return result
 
     async def is_to_stop(self) -> bool:
         """Tell whether somebody, in whatever process, has asked for the run's end."""

@@ -188,13 +188,20 @@ def test_a_refused_intent_gives_way(journal: Journal) -> None:
     """After a refusal the run may be asked for anew; the tokens that were used up stay used up."""
     first = intend(journal)
     send(journal, first.number, "t2", 1)
-    journal.stop_requested(first.number, "enough")
     journal.refused(first.number, "no such cluster")
     assert (journal.entry(first.number).refused, journal.entry(first.number).state) == ("no such cluster", "refused")
     again = intend(journal, token="t3", digest="other", place=Place("", *("us-east-1", "batch", "")))
     assert (again.number, again.token, again.digest, again.tries) == (first.number, "t3", "other", 1)
     assert (again.sent_at, again.stop_reason, again.refused, again.ended_at) == (None, None, None, None)
     assert (again.state, again.place) == ("intended", PLACE)
+
+
+def test_a_refused_intent_that_was_to_stop_stays(journal: Journal) -> None:
+    """After a stop was asked for, nothing is started for the run."""
+    first = intend(journal)
+    journal.stop_requested(first.number, "enough")
+    journal.refused(first.number, "no such cluster")
+    assert intend(journal, token="t3").stop_reason == "enough"
 
 
 def test_an_intent_that_was_never_sent_gives_way(journal: Journal) -> None:

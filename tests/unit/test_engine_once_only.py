@@ -457,3 +457,33 @@ def test_locks_of_runs_do_not_pile_up(world):
     first = count()
     world(story)
     assert count() == first
+
+
+def test_a_stop_noted_while_a_launch_waits_for_capacity_starts_nothing_more(world):
+    """Somebody else's `stop` is read before each RunTask; the run id then stays stopped."""
+
+    async def story(world):
+        world.aws.answer_next("RunTask", *({"tasks": [], "failures": [{"reason": "RESOURCE:CPU"}]} for _ in range(50)))
+        raised = []
+
+        async def first():
+            try:
+                await world.run()
+            except TaskLaunchFailed as error:
+                raised.append(error)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(first)
+            await world.clock.sleep(20)
+            books = world.journal()
+            books.stop_requested(books.latest()[0].number, "it is not needed")
+            books.close()
+        sent = world.aws.calls["RunTask"]
+        world.aws.answers.clear()
+        return world, raised, sent, await world.run()
+
+    told, raised, sent, result = world(story)
+    assert "stopped before" in str(raised[0])
+    assert result.outcome == "stopped"
+    assert told.aws.calls["RunTask"] == sent
+    assert not told.aws.tasks
