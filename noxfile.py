@@ -60,3 +60,12 @@ def bench(session: nox.Session) -> None:
     """Ours beside a hand-written client: ratios, in one run. `nox -s bench -- --quick` is the short form."""
     session.install("-q", "-e", ".[local,progress]")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """A thousand runs over a bad wire, then a run killed at two hundred moments. `nox -s soak -- --runs 5000` for more."""
+    session.install("-q", "-e", ".[local,progress]", *group("test"))
+    session.run("python", "tests/soak.py", *session.posargs)
+    moments = "tests/acceptance/test_crash.py::test_killed_at_any_moment"
+    session.run("python", "-m", "pytest", "-q", "-s", moments, env={"ECS_BLOCK_KILLS": "200"})

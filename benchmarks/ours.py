@@ -40,7 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--distinct", action="store_true", help="give each task a command of its own: no shared launches")
+    parser.add_argument(
+        "--distinct", action="store_true", help="give each task a command of its own: no shared launches"
+    )
     parser.add_argument("--by", choices=["map", "arun"], default="map")
     parser.add_argument("--profile", metavar="FILE", help="profile the event loop's thread; implies --by arun")
     options = parser.parse_args()

@@ -224,9 +224,9 @@ class ECSTask(Block):
         container's lines (stderr by default), `task_status` the identifier as soon as the task runs.
         """
         from ecs_block.engine import run as engine
-        from ecs_block.engine.signals import cancelled_by_sigterm
+        from ecs_block.engine.signals import cancelled_by_signals
 
-        async with cancelled_by_sigterm():
+        async with cancelled_by_signals():
             return await engine.run(self._run(run_id, on_event, output), task_status)
 
     def run(

@@ -125,7 +125,9 @@ def classify(
         "aws_message": said,
         "resource_ids": tuple(response.get("resourceIds") or ()),
     }
-    subject = ", ".join(f"{word} {params[key]}" for key, word in _SUBJECTS.items() if params and params.get(key))
+    subject = redactor().text(
+        ", ".join(f"{word} {params[key]}" for key, word in _SUBJECTS.items() if params and params.get(key))
+    )
     told = (
         f"{operation} failed{f' ({subject})' if subject else ''}: {said.rstrip('.') or 'no reason was given'} ({code}"
     )

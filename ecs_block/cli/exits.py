@@ -18,6 +18,7 @@ TIMEOUT = 124
 FAILED = 125  # we or AWS failed; nothing can be said about the program
 CANNOT_RUN = 126
 NOT_FOUND = 127
+HUNG_UP = 129  # 128 + SIGHUP
 INTERRUPTED = 130  # 128 + SIGINT
 TERMINATED = 143  # 128 + SIGTERM
 
@@ -71,5 +72,6 @@ class Interrupted(EcsBlockError):
     """A signal ended the command."""
 
     def __init__(self, code: int) -> None:
-        super().__init__(f"Interrupted by {'SIGTERM' if code == TERMINATED else 'Ctrl-C'}.")
+        by = {TERMINATED: "SIGTERM", HUNG_UP: "SIGHUP: its terminal was closed"}.get(code, "Ctrl-C")
+        super().__init__(f"Interrupted by {by}.")
         self.code = code

@@ -287,7 +287,8 @@ def _guarded(console: Console, work: Callable[[], int]) -> int:
         return work()
     except (KeyboardInterrupt, SystemExit) as error:
         interrupted = True
-        return console.fail(exits.Interrupted(exits.TERMINATED if isinstance(error, SystemExit) else exits.INTERRUPTED))
+        code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else exits.INTERRUPTED
+        return console.fail(exits.Interrupted(code))
     except Exception as error:
         return console.fail(error)
     finally:

@@ -3,8 +3,8 @@
 One background event loop serves the whole process: a blocking verb hands its coroutine over and waits. So it works in a
 script, in any thread, and in a notebook whose own loop is running; and runs from many threads share one watcher.
 
-Ctrl-C (or SIGTERM) in the waiting main thread cancels the work, waits until its tasks are stopped, and then goes on up. A
-second one stops waiting.
+Ctrl-C (or SIGTERM, or SIGHUP at the end of its terminal) in the waiting main thread cancels the work, waits until its tasks
+are stopped, and then goes on up. A second one stops waiting.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from ecs_block.engine.prepare import Control
+from ecs_block.engine.signals import ENDING, heard, is_free
 
 T = TypeVar("T")
 
@@ -33,7 +34,11 @@ _portal_thread = 0
 
 
 class Terminated(BaseException):
-    """SIGTERM came while a blocking verb waited."""
+    """A signal that ends processes (SIGTERM, SIGHUP) came while a blocking verb waited."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 def _background() -> BlockingPortal:
@@ -127,7 +132,7 @@ def cancel(call: Call) -> None:
 def block_on(work: Callable[[], Coroutine[Any, Any, T]], control: Control) -> T:
     """Run a coroutine in the background loop and wait for it.
 
-    Raises what it raises; KeyboardInterrupt, or SystemExit(143) after SIGTERM, once its tasks are stopped.
+    Raises what it raises; KeyboardInterrupt, or SystemExit (143 after SIGTERM, 129 after SIGHUP), once its tasks are stopped.
     """
     portal = _background()
     if _portal_thread == threading.get_ident():
@@ -135,14 +140,14 @@ def block_on(work: Callable[[], Coroutine[Any, Any, T]], control: Control) -> T:
             "A blocking verb was called from a hook or another coroutine of ecs_block; await its `a…` twin there."
         )
     call = Call(work, control)
-    with _sigterm_as_exception():
+    with _ending_signals_as_exceptions():
         try:
             portal.start_task_soon(call.run)
             call.wait()
         except (KeyboardInterrupt, Terminated) as interrupt:
             _finish(portal, call, control)
             if isinstance(interrupt, Terminated):
-                raise SystemExit(128 + signal.SIGTERM) from None
+                raise SystemExit(128 + interrupt.number) from None
             raise
     value: T = call.value()
     return value
@@ -165,20 +170,18 @@ def _finish(portal: BlockingPortal, call: Call, control: Control) -> None:
 
 
 @contextmanager
-def _sigterm_as_exception() -> Iterator[None]:
-    """Turn SIGTERM into an exception in the main thread, unless the program has a handler of its own."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
-        yield
-        return
+def _ending_signals_as_exceptions() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception in the main thread, unless the program has a handler of its own."""
+    ours = [] if threading.current_thread() is not threading.main_thread() else [*filter(is_free, ENDING)]
 
-    def terminated(signum: int, frame: Any) -> None:
-        raise Terminated
+    def terminated(number: int, frame: Any) -> None:
+        heard(number)
+        raise Terminated(number)
 
-    signal.signal(signal.SIGTERM, terminated)
+    for number in ours:
+        signal.signal(number, terminated)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)

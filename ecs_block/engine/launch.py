@@ -36,6 +36,7 @@ logger = logging.getLogger("ecs_block")
 
 LAUNCHES_AT_ONCE = 2 * THREADS  # some wait for a thread, so that none is idle while the event loop is busy
 LONGEST_STARTED_BY = 128  # characters
+DESCRIBED_WITHIN = 60.0  # seconds for which DescribeTasks may not know a task that ListTasks knows
 LISTED_WITHIN = 10.0  # seconds after which ListTasks surely knows a task that RunTask started
 TOKEN_LIFE = 55 * 60.0  # seconds; AWS keeps a token for an hour after its task has ended, so this is surely within it
 
@@ -155,6 +156,9 @@ async def _launch(conversation: Conversation, order: Order, started: list[Mappin
         if len(started) >= wanted or (started and order.partial):
             return
         if order.fallback is not None and any(map(_CAPACITY.search, reasons)):
+            started += await _found_after_all(conversation, order, started)
+            if len(started) >= wanted:
+                return
             logger.info("Spot has no capacity; on-demand FARGATE is used instead.")
             order = replace(order, request=order.fallback, fallback=None)
             attempt += 1
@@ -258,12 +262,17 @@ async def _evidence(conversation: Conversation, order: Order, error: AwsError) -
 
 async def seen(conversation: Conversation, order: Order) -> list[Mapping[str, Any]]:
     """List the tasks of this attempt that bear the order's own `startedBy`, as far as AWS can be asked."""
-    if _started_by_value(order) != order.started_by:
-        return []  # a startedBy of the user's own may be shared by other tasks, and proves nothing
     try:
-        tasks = await _started_by(conversation, order)
+        return await listed(conversation, order)
     except AwsError:
         return []
+
+
+async def listed(conversation: Conversation, order: Order) -> list[Mapping[str, Any]]:
+    """List the tasks of this attempt that bear the order's own `startedBy`. Raises AwsError when AWS cannot be asked."""
+    if _started_by_value(order) != order.started_by:
+        return []  # a startedBy of the user's own may be shared by other tasks, and proves nothing
+    tasks = await _started_by(conversation, order)
     return [task for task in tasks if attempt_of(task) in (None, str(order.attempt))]
 
 
@@ -301,8 +310,22 @@ async def _started_by(conversation: Conversation, order: Order) -> list[Mapping[
         arns += answer["taskArns"]
     if not arns:
         return []
-    answer = await conversation.ask("ecs", "DescribeTasks", cluster=cluster, tasks=arns[:100])
-    return list(answer.get("tasks") or [])
+    return await _described(conversation, cluster, arns[:100])
+
+
+async def _described(conversation: Conversation, cluster: str, arns: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Describe tasks that AWS has listed. They exist, even while it says that they are MISSING."""
+    until = conversation.clock.now() + DESCRIBED_WITHIN
+    attempt = 0
+    while True:
+        answer = await conversation.ask("ecs", "DescribeTasks", cluster=cluster, tasks=list(arns))
+        found: list[Mapping[str, Any]] = list(answer.get("tasks") or [])
+        missing = set(arns) - {task["taskArn"] for task in found}
+        pause = backoff(attempt, conversation.clock, first=1.0, most=5.0)
+        if not missing or conversation.clock.now() + pause > until:
+            return [*found, *({"taskArn": arn} for arn in sorted(missing))]
+        await conversation.clock.sleep(pause)
+        attempt += 1
 
 
 async def _give_up(

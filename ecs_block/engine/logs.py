@@ -17,6 +17,7 @@ from typing import Any
 
 from anyio.lowlevel import RunVar
 
+from ecs_block.aws import redactor
 from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.pace import rate_of
@@ -223,8 +224,8 @@ class LogReader:
             logger.warning(
                 "The log stream %s of the group %s is not there after %.0f s. Check the region and stream prefix in the log "
                 "options, and that the execution role may create streams (logs:CreateLogStream).",
-                stream.name,
-                stream.group,
+                redactor().text(stream.name),
+                redactor().text(stream.group),
                 HINT_AFTER,
             )
         stream.due = now + stream.pause
@@ -234,7 +235,7 @@ class LogReader:
         stream.show(self._clock.now(), everything=True)
         if lost:
             stream.lost = lost
-            logger.warning("Lines of the log stream %s may be missing: %s", stream.name, lost)
+            logger.warning("Lines of the log stream %s may be missing: %s", redactor().text(stream.name), lost)
         stream.done.call()
 
 

@@ -23,12 +23,13 @@ from ecs_block.engine import adopt
 from ecs_block.engine.begin import Beginning, Launched, begin, send
 from ecs_block.engine.failpoint import reached
 from ecs_block.engine.journal import Entry, Place
-from ecs_block.engine.launch import TOKEN_LIFE, Diary, Order, identity, seen
+from ecs_block.engine.launch import TOKEN_LIFE, Diary, Order, identity, listed, seen
 from ecs_block.engine.machine_lock import alone_on_this_machine
 from ecs_block.engine.outcome import Task
 from ecs_block.engine.prepare import Ready, Run, planned, prepare
 from ecs_block.engine.record import Record, RunJournal, identifier_of, place_of, recordable, what_differs, whole_request
-from ecs_block.errors import InvalidTask, OutcomeUnknown
+from ecs_block.engine.stop import stop
+from ecs_block.errors import AwsError, InvalidTask, OutcomeUnknown
 from ecs_block.plan.request import Request
 from ecs_block.plan.result import ECSTaskResult
 
@@ -144,9 +145,23 @@ async def _again(run: Run, record: Record, how: Beginning, plan: Plan) -> Launch
         return result
     if entry.state == "refused" or (entry.state == "intended" and entry.sent_at is None):
         return await record.stopped_before()
+    left: Launched | ECSTaskResult
     if entry.state == "intended":
-        return await finished(run, record, how, lambda: _to_send_again(run, record, how))
-    return await adopted(run, record, how, entry.tasks)
+        left = await finished(run, record, how, lambda: _to_send_again(run, record, how))
+    else:
+        left = await adopted(run, record, how, entry.tasks)
+    if entry.stop_reason is not None and isinstance(left, Launched):
+        await _stop_again(run, entry.stop_reason, left)
+    return left
+
+
+async def _stop_again(run: Run, reason: str, launched: Launched) -> None:
+    """Ask again for a stop that was recorded: whoever recorded it may not have lived to ask AWS."""
+    for task in launched.tasks:
+        try:
+            await stop(run.conversation, task.identifier, f"ecs_block (run {run.run_id}): {reason}")
+        except AwsError as error:
+            run.teller.trouble(f"Task {task.identifier} could not be stopped: {error}", str(task.identifier))
 
 
 async def finished(run: Run, record: Record, how: Beginning, again: Again) -> Launched | ECSTaskResult:
@@ -164,7 +179,9 @@ async def finished(run: Run, record: Record, how: Beginning, again: Again) -> La
             return await adopted(
                 run, record, how, [str(identifier_of(request, task)) for task in tasks], taken_up=False
             )
-    tasks = await seen(run.conversation, order)
+    # An end is recorded only if AWS itself says that there is no task.
+    look = seen if entry.stop_reason is None else listed
+    tasks = await look(run.conversation, order)
     if tasks:
         await record.launched(tasks)
         return await adopted(run, record, how, [str(identifier_of(entry.request, task)) for task in tasks])

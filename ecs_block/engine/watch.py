@@ -17,6 +17,7 @@ from typing import Any
 from anyio.lowlevel import RunVar
 
 from ecs_block.arn import short_name
+from ecs_block.aws import redactor
 from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.relay import Relay, Ticket
@@ -60,12 +61,18 @@ _KEPT_OF_CONTAINER = frozenset({"name", "exitCode", "reason", "lastStatus", "ima
 def kept(task: Mapping[str, Any]) -> dict[str, Any]:
     """Give of a described task what is needed of it."""
     found = {key: value for key, value in task.items() if key in _KEPT}
+    if "stoppedReason" in found:  # AWS's words may repeat what the task was given
+        found["stoppedReason"] = redactor().text(str(found["stoppedReason"]))
     if "containers" in found:
         found["containers"] = [
-            {key: value for key, value in container.items() if key in _KEPT_OF_CONTAINER}
+            {key: _masked(key, value) for key, value in container.items() if key in _KEPT_OF_CONTAINER}
             for container in found["containers"]
         ]
     return found
+
+
+def _masked(key: str, value: Any) -> Any:
+    return redactor().text(value) if key == "reason" and isinstance(value, str) else value
 
 
 class Watched:

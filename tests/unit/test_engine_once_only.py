@@ -487,3 +487,19 @@ def test_a_stop_noted_while_a_launch_waits_for_capacity_starts_nothing_more(worl
     assert result.outcome == "stopped"
     assert told.aws.calls["RunTask"] == sent
     assert not told.aws.tasks
+
+
+def test_a_recorded_stop_is_asked_for_again(world):
+    """Whoever recorded it may have died before AWS was asked."""
+
+    async def story(world):
+        world.aws.lives += [life_of(1000)]
+        await world.crash_at("launched")
+        books = world.journal()
+        books.stop_requested(books.latest()[0].number, "enough")
+        books.close()
+        return await world.run()
+
+    result = world(story)
+    assert result.outcome == "stopped"
+    assert "enough" in result.reason

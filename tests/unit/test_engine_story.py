@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from story import (
+    Detach,
+    Die,
+    Fault,
+    Interrupt,
+    Job,
+    Life,
+    Moment,
+    Reclaim,
+    SetClock,
+    Sleep,
+    Start,
+    Stop,
+    StopByHand,
+    Story,
+    Touch,
+    play,
+)
+
+CLOSE = [0.0, 0.07, 0.12, 0.3, 0.7, 1.0, 2.0, 3.0, 5.0, 8.0]
+WIDE = [*CLOSE[::2], 15.0, 40.0, 70.0, 200.0, 600.0, 1200.0, 3000.0, 3290.0, 3310.0, 3500.0, 3650.0, 7300.0]
+LIVES = st.builds(
+    Life,
+    st.sampled_from([0.0, 1.0, 5.0, 20.0, 70.0, 240.0, 900.0, 4000.0]),
+    st.sampled_from(["0", "0", "0", "1", "137", "none", "spot", "spot", "unstarted"]),
+    st.sampled_from([2.0, 2.0, 0.2, 45.0, 400.0]),
+)
+JOBS = st.builds(
+    Job,
+    st.lists(LIVES, min_size=1, max_size=4).map(tuple),
+    count=st.sampled_from([1, 1, 1, 2]),
+    retries=st.integers(0, 2),
+    spot=st.booleans(),
+    streams=st.sampled_from([False, False, True]),
+    stops=st.sampled_from([True, True, True, False]),
+    start_timeout=st.sampled_from([900, 900, 60, 3600]),
+    run_timeout=st.sampled_from([None, None, None, 30, 600]),
+    poll=st.sampled_from([5.0, 30.0]),
+    grace=st.sampled_from([2.0, 2.0, 30.0, 400.0]),
+    traps=st.booleans(),
+    open=st.booleans(),
+).map(
+    lambda job: (
+        job
+        if not job.streams
+        else replace(
+            job, lives=tuple(replace(l, seconds=min(l.seconds, 240.0), start=min(l.start, 45.0)) for l in job.lives)
+        )
+    )
+)
+DOOMS = (
+    st.none()
+    | st.builds(Touch, st.integers(1, 20), st.booleans())
+    | st.builds(
+        Moment, st.sampled_from(["intended", "sending", "answered", "launched", "ended"]), st.sampled_from([1, 1, 2, 3])
+    )
+)
+WHICH = st.integers(0, 2)
+SECONDS = st.sampled_from([0.3, 1.0, 4.0, 12.0, 40.0, 100.0, 400.0, 1000.0, 2500.0])
+FAULTS = st.one_of(
+    st.builds(
+        Fault,
+        st.sampled_from(["lost", "answer lost", "late", "throttled", "broken", "broken after", "denied", "expired"]),
+        SECONDS,
+        st.sampled_from(["all", "all", "launch", "launch", "read", "stop", "definition", "logs"]),
+    ),
+    st.builds(Fault, st.sampled_from(["full", "half", "liar", "impossible"]), SECONDS, st.just("launch")),
+    st.builds(Fault, st.sampled_from(["old", "missing"]), SECONDS, st.just("read")),
+    st.builds(Fault, st.just("full disk"), SECONDS),
+)
+STEPS = st.one_of(
+    st.builds(Start, WHICH, st.sampled_from(["run", "run", "run", "start", "resume"]), DOOMS, st.booleans()),
+    st.builds(Start, WHICH, st.sampled_from(["run", "run", "run", "start", "resume"]), DOOMS, st.booleans()),
+    st.builds(Interrupt, WHICH),
+    st.builds(Interrupt, WHICH),
+    st.builds(Detach, WHICH),
+    st.builds(Die, WHICH),
+    st.builds(Stop, WHICH),
+    st.builds(StopByHand, WHICH),
+    st.builds(Reclaim, WHICH),
+    st.builds(SetClock, st.sampled_from([-240.0, 240.0, 3400.0, 9000.0])),
+    st.builds(Sleep, st.sampled_from([20.0, 600.0, 3500.0, 9000.0])),
+    FAULTS,
+    FAULTS,
+    FAULTS,
+)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> Story:
+    jobs = tuple(draw(st.lists(JOBS, min_size=1, max_size=2)))
+    lag = draw(st.sampled_from([0.0, 0.0, 2.0, 5.0]))
+    before = draw(st.lists(st.tuples(st.just(0.0), FAULTS), max_size=2))
+    first = draw(st.builds(Start, st.just(0), st.sampled_from(["run", "run", "run", "start"]), DOOMS))
+    gaps = draw(st.sampled_from([CLOSE, WIDE]))
+    steps = draw(st.lists(st.tuples(st.sampled_from(gaps), STEPS), max_size=10))
+    return Story((*before, (0.0, first), *steps), jobs, lag, draw(st.integers(0, 3)))
+
+
+@given(stories())
+def test_stories(story: Story) -> None:
+    world = play(story)
+    assert not world.rules.breaches, "\n".join(world.told)
