@@ -520,7 +520,7 @@ class Cloud(FakeAws):
     # --- output ---
 
     def lines(self, arn: str, at: float | None = None) -> list[tuple[float, int, str]]:
-        """Give the lines that a task has written: (readable at, timestamp, text). Two of a millisecond, and two that are alike."""
+        """Give the lines of a task: (readable at, timestamp, text). Two of a millisecond, and two that are alike."""
         task = self.tasks[arn]
         begins = [since for since, changes in task["life"] if changes.get("lastStatus") == "RUNNING"]
         if not begins:

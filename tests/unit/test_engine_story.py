@@ -50,7 +50,10 @@ JOBS = st.builds(
         job
         if not job.streams
         else replace(
-            job, lives=tuple(replace(l, seconds=min(l.seconds, 240.0), start=min(l.start, 45.0)) for l in job.lives)
+            job,
+            lives=tuple(
+                replace(life, seconds=min(life.seconds, 240.0), start=min(life.start, 45.0)) for life in job.lives
+            ),
         )
     )
 )
