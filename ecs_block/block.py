@@ -198,19 +198,24 @@ def _without_version(data: dict[str, Any], text: str, path: Path) -> dict[str, A
     line = line_of(text, ("format_version",))
     newer = isinstance(version, int) and not isinstance(version, bool) and version > FORMAT_VERSION
     reason = "was written by a newer ecs_block; update this one" if newer else f"is not known; {FORMAT_VERSION} is"
-    raise BlockInvalid(f"{path}:{line}: the format_version {version!r} {reason}. The file was left as it is.")
+    raise BlockInvalid(f"{path}:{line}: the format_version {_shown(version)} {reason}. The file was left as it is.")
 
 
 def _class_for(cls: type[Block], data: dict[str, Any], text: str, path: Path) -> Any:
     slug = data.get("type", cls.type_slug())
     expected = [cls.type_slug()] if cls.type_slug() else list(Block._by_type)
     if slug not in expected:
-        what = "is missing" if "type" not in data else f"says {slug!r}"
+        what = "is missing" if "type" not in data else f"says {_shown(slug)}"
         raise BlockInvalid(
             f"{path}:{line_of(text, ('type',))}: the field 'type' {what}; expected {' or '.join(map(repr, expected))}."
             f"{did_you_mean(str(slug), expected)} The file was left as it is."
         )
     return cls if cls.type_slug() else Block._by_type[slug]
+
+
+def _shown(value: Any) -> str:
+    """Quote what stands where a word or a number belongs; a structure there may hold anything, also a secret."""
+    return repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
 
 
 # --- files -------------------------------------------------------------------------------------------------------------

@@ -60,8 +60,16 @@ __all__ = [
 ]
 
 
+LONGEST_MESSAGE = 8000  # characters; of a thousand problems the first ones are told
+
+
 class EcsBlockError(Exception):
     """Root of every error that this library raises on purpose."""
+
+    def __init__(self, message: str = "") -> None:
+        if len(message) > LONGEST_MESSAGE:
+            message = f"{message[:LONGEST_MESSAGE]}… ({len(message) - LONGEST_MESSAGE:,} more characters)"
+        super().__init__(message)
 
 
 class InvalidTask(EcsBlockError, ValueError):

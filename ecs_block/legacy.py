@@ -73,7 +73,7 @@ def _client_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     if parameters.get("endpoint_url"):
         fields["endpoint_url"] = parameters["endpoint_url"]
     if parameters.get("config"):
-        fields["botocore_config"] = dict(parameters["config"])
+        fields["botocore_config"] = parameters["config"]
     dropped = [name for name in ("api_version", "verify_cert_path") if parameters.get(name)]
     dropped += ["use_ssl"] if parameters.get("use_ssl") is False else []
     dropped += ["verify"] if parameters.get("verify") not in (None, True) else []

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _DEEPEST = 100  # levels; a task definition has about ten
+_LARGEST_YAML = 256 * 1024  # characters; YAML is read slowly
+_LARGEST_WITH_LINES = 100_000  # characters in which a line is looked for
+_QUOTED = re.compile(r" '(?!<)[^']{2,}'")  # what YAML's errors quote of a file, where a secret may stand
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
@@ -90,6 +93,8 @@ def _line_of_double(text: str) -> int:
 def _yaml(text: str, path: Path) -> Any:
     import yaml
 
+    if len(text) > _LARGEST_YAML:
+        raise _invalid(path, ":1", f"YAML is read up to {_LARGEST_YAML // 1024} KiB; write JSON instead")
     try:
         _check_events(text, path)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -97,10 +102,15 @@ def _yaml(text: str, path: Path) -> Any:
             _check_nodes(node, path)
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        said = getattr(error, "problem", None) or "it cannot be read"
+        said = _QUOTED.sub("", getattr(error, "problem", None) or "it cannot be read")
         raise _invalid(path, _at(error, "problem_mark"), f"this is not valid YAML: {said}") from None
-    except (ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    except RecursionError:
+        raise _invalid(path, ":1", "this is not a block: it is nested too deeply") from None
+    except ValueError as error:
+        said = _QUOTED.sub("", str(error)).rstrip(": ")
+        raise _invalid(path, ":1", f"this is not a block: {said}") from None
+    except (KeyError, AttributeError, IndexError, OverflowError):  # YAML's constructors fail so, too
+        reason = "a value in it is not what its tag or its form says; put it in quotes"
         raise _invalid(path, ":1", f"this is not a block: {reason}") from None
 
 
@@ -127,8 +137,10 @@ def _check_nodes(node: yaml.Node, path: Path) -> None:
         if key.tag != _TEXT_TAG:
             raise _invalid(path, _at(key), f"the key {key.value!r} is not read as text; write it in quotes")
     for scalar in _scalars(node):
-        if scalar.tag in _NUMBER_TAGS and str(read := yaml.safe_load(scalar.value)) != scalar.value:
-            reason = f"{scalar.value} is read as the number {read}; write that, or put it in quotes"
+        if scalar.tag in _NUMBER_TAGS and str(yaml.safe_load(scalar.value)) != scalar.value:
+            reason = (
+                "this is read as another number than is written (1:30 as 90, 010 as 8, 1.10 as 1.1); put it in quotes"
+            )
             raise _invalid(path, _at(scalar), reason)
 
 
@@ -162,6 +174,8 @@ def _nodes(text: str) -> yaml.Node | None:
     """Read JSON as the YAML that it also is (but for its tabs): only that parser tells lines."""
     import yaml
 
+    if len(text) > _LARGEST_WITH_LINES:
+        return None
     try:
         node: yaml.Node | None = yaml.compose(text.replace("\t", " "), Loader=yaml.SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError):

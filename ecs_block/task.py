@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ecs_block.plan.checkup import Checkup, Finding
 
 LaunchType = Literal["FARGATE", "EC2", "EXTERNAL", "FARGATE_SPOT", "MANAGED_INSTANCES"]
+LONGEST_COMMAND_LINE = 65_536  # characters of a command in one string
 MOST_AT_ONCE = 100  # tasks that `map` runs at once unless told otherwise
 
 
@@ -41,6 +42,10 @@ def _words(value: Any) -> Any:
     """Split a command line as a shell would."""
     if not isinstance(value, str):
         return value
+    if len(value) > LONGEST_COMMAND_LINE:  # a shell's rules take very long then
+        raise ValueError(
+            f"has {len(value):,} characters, far more than AWS accepts; put the program into a file or the image"
+        )
     try:
         return shlex.split(value)
     except ValueError as error:

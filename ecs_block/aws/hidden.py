@@ -55,6 +55,7 @@ def redactor() -> Redactor:
 
 
 # Answers of STS hold keys that botocore uses by itself: nobody tells us of them.
+_GUARDED = ("botocore", "boto3", "urllib3", "s3transfer")
 _STS_ANSWER = re.compile(r"((?:SecretAccessKey|SessionToken)\W{1,8})[A-Za-z0-9/+=]{16,}")
 _muted = threading.local()
 
@@ -81,11 +82,12 @@ class _HideSecrets(logging.Filter):
 
 
 _filter = _HideSecrets()
+logging.getLogger("ecs_block").addFilter(_filter)
 
 
 def guard_foreign_logs() -> None:
     """Mask what boto3 and its parts log. Call it after a client was made: only then are all their loggers there."""
     # A filter acts on the logger that it hangs on, not on that logger's children; so it hangs on each.
     for name, logger in list(logging.Logger.manager.loggerDict.items()):
-        if name.split(".")[0] in ("botocore", "boto3", "urllib3", "s3transfer") and isinstance(logger, logging.Logger):
+        if name.split(".")[0] in _GUARDED and isinstance(logger, logging.Logger):
             logger.addFilter(_filter)

@@ -37,7 +37,7 @@ Examples:
     ecs-block run --block nightly --run-id nightly-$(date +%F)
 
 Exit codes: the container's own; 2 wrong usage, 124 timeout, 125 AWS or ecs-block failed, 126 and 127 the program
-cannot be started, 130 Ctrl-C, 143 SIGTERM.
+cannot be started, 129 terminal closed, 130 Ctrl-C, 143 SIGTERM.
 """
 
 

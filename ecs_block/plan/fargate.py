@@ -20,8 +20,8 @@ SIZES: dict[int, tuple[int, ...]] = {
 }
 """CPU units → the MiB of memory that go with them."""
 
-_CPU = re.compile(r"(\d+(?:\.\d+)?)\s*(vcpus?)?", re.IGNORECASE)
-_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*(m|mb|mib|g|gb|gib)?", re.IGNORECASE)
+_CPU = re.compile(r"(\d{1,12}(?:\.\d+)?)\s*(vcpus?)?", re.IGNORECASE)
+_MEMORY = re.compile(r"(\d{1,12}(?:\.\d+)?)\s*(m|mb|mib|g|gb|gib)?", re.IGNORECASE)
 
 
 def cpu_units(size: str | int) -> int:

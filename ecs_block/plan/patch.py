@@ -13,9 +13,11 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from ecs_block.errors import PatchError
+from ecs_block.plan.secret import not_unicode
 
 MOST_OPERATIONS = 200
 LARGEST_RESULT = 256 * 1024  # bytes of JSON; eighteen `copy` operations can otherwise grow 4 MB out of nothing
+_LONGEST_SHOWN = 200  # characters of a path
 _INDEX = re.compile(r"[0-9]{1,9}")
 _NEEDS = {
     "add": ("value",),
@@ -136,26 +138,35 @@ def _checked(index: int, operation: Any) -> dict[str, Any]:
         raise PatchError(f"{where} must be an object with 'op' and 'path', not {type(operation).__name__}.")
     name, path = operation.get("op"), operation.get("path")
     if not isinstance(name, str) or name not in _NEEDS:
-        raise PatchError(f"{where} has the op {name!r}; JSON 6902 knows {', '.join(_NEEDS)}.")
+        raise PatchError(f"{where} has the op {_shown(name)}; JSON 6902 knows {', '.join(_NEEDS)}.")
     if not isinstance(path, str) or not path.startswith("/"):
-        raise PatchError(f"{where} ({name}) needs a 'path' that starts with '/', such as '/group'; it has {path!r}.")
+        raise PatchError(
+            f"{where} ({name}) needs a 'path' that starts with '/', such as '/group'; it has {_shown(path)}."
+        )
     for member in _NEEDS[name]:
         if member not in operation:
             raise PatchError(f"{where} ({name} {path}) lacks {member!r}.")
     source = operation.get("from")
     if name in ("move", "copy") and not (isinstance(source, str) and source.startswith("/")):
-        raise PatchError(f"{where} ({name} {path}) needs a 'from' that starts with '/'; it has {source!r}.")
+        raise PatchError(f"{where} ({name} {path}) needs a 'from' that starts with '/'; it has {_shown(source)}.")
+    if not_unicode(operation) is not None:
+        raise PatchError(f"{where} ({name}) holds bytes that are no UTF-8 text, and AWS takes only that.")
     try:
         return copy.deepcopy(dict(operation))
     except RecursionError:
         raise PatchError(f"{where} ({name} {path}) is nested too deeply.") from None
 
 
+def _shown(value: Any) -> str:
+    """Quote what stands where a word belongs; a structure there may hold anything, also a secret."""
+    return repr(value) if value is None or isinstance(value, str) else f"a {type(value).__name__}"
+
+
 def _apply_one(index: int, operation: dict[str, Any], document: Any) -> Any:
     import jsonpatch  # deferred: importing ecs_block stays quick
     from jsonpointer import JsonPointerException
 
-    where = f"task_customizations[{index}] ({operation['op']} {operation['path']})"
+    where = f"task_customizations[{index}] ({operation['op']} {_short(operation['path'])})"
     try:
         result = jsonpatch.JsonPatch([copy.deepcopy(operation)]).apply(document)
     except jsonpatch.JsonPatchTestFailed:
@@ -177,7 +188,11 @@ def _missing(operation: dict[str, Any], document: Any) -> str:
     )
     path = path or operation["path"]
     reached, _ = _leads(path, document)
-    return f"the request has nothing at {path}; it leads as far as {reached or '/'}."
+    return f"the request has nothing at {_short(path)}; it leads as far as {_short(reached) or '/'}."
+
+
+def _short(path: str) -> str:
+    return path if len(path) <= _LONGEST_SHOWN else f"{path[:_LONGEST_SHOWN]}…"
 
 
 def _leads(path: str, document: Any) -> tuple[str, bool]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
 from typing import Any
 
 from ecs_block.plan.secret import MASK
@@ -22,8 +23,8 @@ _SECRET_NAME = re.compile(
 _HARMLESS = frozenset(
     {"clientToken", "nextToken", "secrets", "secretOptions", "credentialsParameter", "credentialSpecs"}
 )
-_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s/\"']+(@)", re.IGNORECASE)
-_ASSIGNMENT = re.compile(r"""([\w.-]+)=("[^"]*"|'[^']*'|[^\s&;|"']+)""")  # inside a shell's script
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@\"']*:)[^\s/\"']+(@)", re.IGNORECASE)
+_ASSIGNMENT = re.compile(r"""(?<![\w.-])([\w.-]+)=("[^"]*"|'[^']*'|[^\s&;|"']+)""")  # inside a shell's script
 _PLACEHOLDER = re.compile(r"<secret from (env|file|ssm|secretsmanager):.*>", re.DOTALL)
 _SHORTEST = 4  # masking shorter secrets wherever they stand would only garble the text
 
@@ -33,6 +34,7 @@ def looks_secret(name: str) -> bool:
     return name not in _HARMLESS and bool(_SECRET_NAME.search(name))
 
 
+@lru_cache(maxsize=10_000)
 def _spellings(secret: str) -> set[str]:
     """Give the ways in which a log or an error may spell one secret.
 
@@ -53,10 +55,14 @@ class Redactor:
     """Hides a set of known secrets, and everything that calls itself secret."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = {spelling for secret in secrets if len(secret) >= _SHORTEST for spelling in _spellings(secret)}
+        self._secrets = tuple(secrets)
+
+    @cached_property  # made when it is needed: a thousand secrets may become known one after the other
+    def _pattern(self) -> re.Pattern[str] | None:
+        known = {spelling for secret in self._secrets if len(secret) >= _SHORTEST for spelling in _spellings(secret)}
         # Longest first: a secret that holds another one must not leave its own rest behind.
         ordered = sorted(known, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        return re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
     def text(self, text: str) -> str:
         """Mask every known secret, and every password in a URL, in a piece of text."""

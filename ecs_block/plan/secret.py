@@ -67,6 +67,11 @@ def _refuse_unsendable(text: str) -> None:
         raise ValueError("holds bytes that are no UTF-8 text, and AWS takes only that")
 
 
+def _refuse_bytes(value: Any) -> None:
+    if isinstance(value, bytes | bytearray):
+        raise ValueError("must be text, not bytes")
+
+
 def is_unicode(text: str) -> bool:
     """Tell whether text can be written as UTF-8; Python keeps a foreign byte of an argument as half a surrogate pair."""
     try:
@@ -74,6 +79,25 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def not_unicode(value: Any) -> tuple[str | int, ...] | None:
+    """Give the path to the first text in a value, or name of one, that cannot be written as UTF-8; None where all can."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while waiting:
+        path, item = waiting.pop()
+        if isinstance(item, str) and not item.isascii() and not is_unicode(item):
+            return path
+        if isinstance(item, Mapping):
+            bad = next(
+                (key for key in item if isinstance(key, str) and not key.isascii() and not is_unicode(key)), None
+            )
+            if bad is not None:
+                return (*path, ascii(bad)[1:-1])
+            waiting += [((*path, str(key)), member) for key, member in item.items()]
+        elif isinstance(item, list | tuple):
+            waiting += [((*path, index), member) for index, member in enumerate(item)]
+    return None
 
 
 def _read_written(value: Mapping[str, Any]) -> SecretStr | SecretReference:
@@ -92,6 +116,7 @@ def _read_written(value: Mapping[str, Any]) -> SecretStr | SecretReference:
 
 def _read_secret(value: Any) -> Any:
     """Read a value that is secret by its place: a plain string is hidden."""
+    _refuse_bytes(value)
     if isinstance(value, Mapping):
         return _read_written(value)
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -104,6 +129,7 @@ def _read_secret(value: Any) -> Any:
 
 def _read_text(value: Any) -> Any:
     """Read a value that may be secret: a plain string stays plain, a number becomes its text."""
+    _refuse_bytes(value)
     if isinstance(value, Mapping):
         return _read_written(value)
     if isinstance(value, bool):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from ecs_block.plan.problems import invalid_task
+from ecs_block.errors import InvalidTask
+from ecs_block.plan.problems import field_path, invalid_task
 from ecs_block.plan.redact import Redactor
+from ecs_block.plan.secret import not_unicode
 
 
 class Strict(BaseModel):
@@ -18,6 +20,19 @@ class Strict(BaseModel):
 
     error_prefix: ClassVar[str] = ""
     """What stands before a field's name in an error, for a model that is a field of another one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_unicode(cls, given: Any) -> Any:
+        place = not_unicode(given)
+        if place is not None:
+            error = InvalidTask(
+                f"{cls.error_prefix}{field_path(place) or cls.__name__} holds bytes that are no UTF-8 text, and AWS takes "
+                "only that."
+            )
+            error.location = place
+            raise error
+        return given
 
     if not TYPE_CHECKING:  # a type checker sees the fields as arguments
 

@@ -400,8 +400,8 @@ def test_nothing_of_it_outlives_it(cloud):
                 wire.wait_for(name)
             began = time.monotonic()
         assert time.monotonic() - began < 2
-        assert idle.recv(1) == b""
-        idle.close()
+        with idle, suppress(ConnectionResetError):  # either is a hang-up
+            assert idle.recv(1) == b""
         for one in waiting:
             assert one.exception(timeout=5) is None or isinstance(one.exception(), ConnectionError)
     left = set(threading.enumerate()) - before

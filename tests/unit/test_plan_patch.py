@@ -70,7 +70,7 @@ MALFORMED = {
     "a word": (["add"], r"\[0\] must be an object"),
     "no op": ([{"path": "/a"}], r"\[0\] has the op None; JSON 6902 knows add"),
     "unknown op": ([{"op": "ad", "path": "/a"}], r"\[0\] has the op 'ad'"),
-    "a list for an op": ([{"op": ["add"], "path": "/a"}], r"\[0\] has the op \['add'\]"),
+    "a list for an op": ([{"op": ["add"], "path": "/a"}], r"\[0\] has the op a list"),
     "no path": ([{"op": "remove"}], r"\[0\] \(remove\) needs a 'path'"),
     "the root": ([{"op": "replace", "path": "", "value": {}}], r"\(replace\) needs a 'path' that starts with '/'"),
     "no slash": ([{"op": "remove", "path": "a"}], "starts with '/'"),
