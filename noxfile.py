@@ -50,9 +50,16 @@ def docs(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every ring; last, so that its closing lines close the whole."""
     session.install("-q", "-e", ".[local,progress]", *group("test"))
+    session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """What the tests reach, in one process: slower, so it is not part of every change's checks."""
+    session.install("-q", "-e", ".[local,progress]", *group("test"))
     session.run("coverage", "run", "-m", "pytest", *session.posargs)
     session.run("coverage", "combine", "-q", silent=True)
-    session.run("coverage", "report", "--skip-covered", "--format=total", silent=False)
+    session.run("coverage", "report", "--skip-covered", silent=False)
 
 
 @nox.session
