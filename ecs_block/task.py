@@ -383,7 +383,7 @@ class ECSTask(Block):
         stops: bool | None = None,
         conversation: Conversation | None = None,
     ) -> Run:
-        from ecs_block.engine.launch import check_run_id
+        from ecs_block.engine.order import check_run_id
         from ecs_block.engine.prepare import Run
         from ecs_block.engine.teller import Teller
 
@@ -442,7 +442,7 @@ class ECSTask(Block):
 
 def _run_ids(given: str | Sequence[str] | None, count: int) -> Sequence[str | None]:
     """Give each item of a `map` its run id. Raises InvalidTask when they do not fit."""
-    from ecs_block.engine.launch import check_run_id
+    from ecs_block.engine.order import check_run_id
 
     if given is None:
         return [None] * count

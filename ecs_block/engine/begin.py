@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,13 +10,14 @@ import anyio
 from anyio.abc import TaskStatus
 
 from ecs_block.engine import network, registry
-from ecs_block.engine.launch import Diary, Order, identity, launch
+from ecs_block.engine.launch import launch
+from ecs_block.engine.order import Diary, Order, identity
 from ecs_block.engine.outcome import Task
 from ecs_block.engine.prepare import Ready, Run, prepare
 from ecs_block.engine.record import identifier_of
 from ecs_block.engine.stop import stop
 from ecs_block.engine.watch import kept
-from ecs_block.errors import AwsError, InvalidTask, Kind
+from ecs_block.errors import AwsError
 
 Started = Callable[[str], None]
 Intend = Callable[[Ready], Awaitable[tuple[Diary | None, int]]]
@@ -43,6 +44,8 @@ class Launched:
 
     revision: registry.Revision | None
     tasks: list[Task]
+    missing: int = 0
+    """How many tasks more were asked for, of which nobody knows whether they were started."""
 
     async def release(self) -> None:
         """Say that the tasks need their definition no more."""
@@ -102,17 +105,12 @@ def _says_inactive(error: BaseException) -> bool:
     return isinstance(error, AwsError) and "TaskDefinition is inactive" in error.aws_message
 
 
-async def send(run: Run, order: Order) -> list[Mapping[str, Any]]:
-    """Send an order; what was started when the caller goes away is stopped."""
-    tasks: list[Mapping[str, Any]] = []
+async def send(run: Run, order: Order, known: Sequence[Mapping[str, Any]] = ()) -> list[Mapping[str, Any]]:
+    """Send an order, of which some tasks may be known; what was started when the caller goes away is stopped."""
+    tasks = list(known)
     try:
         await launch(run.conversation, order, tasks, run.teller.delayed)
     except AwsError as error:
-        if error.kind is Kind.CONFLICT and run.run_id is not None:
-            raise InvalidTask(
-                f"run_id {run.run_id!r} was used with another request, for {', '.join(error.resource_ids) or 'another task'}. "
-                "Repeat it with the same block, or use another run_id."
-            ) from None
         if "subnet" in error.aws_message.lower():
             network.forget(run.conversation, run.fields.vpc_id)
         raise

@@ -118,6 +118,16 @@ class Entry:
         return "intended" if self.refused is None else "refused"
 
     @property
+    def count(self) -> int:
+        """How many tasks were asked for."""
+        return int((self.plan.get("request") or {}).get("count") or 1)
+
+    @property
+    def launch_is_open(self) -> bool:
+        """True while it may be that not every task was started, or that not every one is known."""
+        return self.state in ("intended", "launched") and len(self.tasks) < self.count
+
+    @property
     def is_free(self) -> bool:
         """True when it is certain that nothing was started for it, and that nobody has forbidden to."""
         never_sent = self.state == "intended" and self.sent_at is None

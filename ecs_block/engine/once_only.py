@@ -21,10 +21,11 @@ from typing import Any
 from ecs_block.arn import DEFAULT_CLUSTER, parse_task_identifier, short_name
 from ecs_block.engine import adopt
 from ecs_block.engine.begin import Beginning, Launched, begin, send
+from ecs_block.engine.evidence import listed, new_among, seen
 from ecs_block.engine.failpoint import reached
 from ecs_block.engine.journal import Entry, Place
-from ecs_block.engine.launch import TOKEN_LIFE, Diary, Order, identity, listed, seen
 from ecs_block.engine.machine_lock import alone_on_this_machine
+from ecs_block.engine.order import TOKEN_LIFE, Diary, Order, identity
 from ecs_block.engine.outcome import Task
 from ecs_block.engine.prepare import Ready, Run, planned, prepare
 from ecs_block.engine.record import Record, RunJournal, identifier_of, place_of, recordable, what_differs, whole_request
@@ -146,7 +147,7 @@ async def _again(run: Run, record: Record, how: Beginning, plan: Plan) -> Launch
     if entry.state == "refused" or (entry.state == "intended" and entry.sent_at is None):
         return await record.stopped_before()
     left: Launched | ECSTaskResult
-    if entry.state == "intended":
+    if entry.launch_is_open:
         left = await finished(run, record, how, lambda: _to_send_again(run, record, how))
     else:
         left = await adopted(run, record, how, entry.tasks)
@@ -166,25 +167,23 @@ async def _stop_again(run: Run, reason: str, launched: Launched) -> None:
 
 async def finished(run: Run, record: Record, how: Beginning, again: Again) -> Launched | ECSTaskResult:
     """Finish a launch of which nobody knows how far it came. Raises OutcomeUnknown, and what a launch raises."""
-    entry, base = record.entry, identity(run.run_id, how.attempt, record.entry.request.get("cluster"))[0]
-    order = Order(
-        entry.request, None, base, entry.started_by, run.start_by,
-        attempt=how.attempt, tokens_used=max(entry.tries - 1, 0), diary=record, doubt=True,
-    )  # fmt: skip
+    entry, order = record.entry, _order(run, record, how)
+    known = [{"taskArn": parse_task_identifier(text).task_arn} for text in entry.tasks]
     if token_is_young(run, entry) and entry.stop_reason is None:
         request = await again()
         if request is not None:
             logger.info("The launch of the run %s was not finished; the same request is sent again.", run.run_id)
-            tasks = await send(run, replace(order, request=request))
+            tasks = await send(run, replace(order, request=_for_all(entry, request)), known)
             return await adopted(
                 run, record, how, [str(identifier_of(request, task)) for task in tasks], taken_up=False
             )
     # An end is recorded only if AWS itself says that there is no task.
     look = seen if entry.stop_reason is None else listed
-    tasks = await look(run.conversation, order)
+    tasks = [*known, *new_among(await look(run.conversation, order), known)]
     if tasks:
         await record.launched(tasks)
-        return await adopted(run, record, how, [str(identifier_of(entry.request, task)) for task in tasks])
+        left = await adopted(run, record, how, [str(identifier_of(entry.request, task)) for task in tasks])
+        return replace(left, missing=unseen(entry, len(tasks)))
     if entry.stop_reason is not None:
         told = f"The run was stopped ({entry.stop_reason}) while it was launched, and no task of it can be seen."
         result = ECSTaskResult(outcome="stopped", reason=told, attempt=how.attempt)
@@ -195,6 +194,36 @@ async def finished(run: Run, record: Record, how: Beginning, again: Again) -> La
         f"is over, and no task with startedBy {entry.started_by} can be seen. Nothing was started in its place. If you know "
         "that there was none, use another run_id."
     )
+
+
+def _order(run: Run, record: Record, how: Beginning) -> Order:
+    """Give the order of a launch that is to be finished: with the token that was sent last, if it was not answered."""
+    entry = record.entry
+    base = identity(run.run_id, how.attempt, entry.request.get("cluster"))[0]
+    answered = len(entry.tasks) > 0 and int(entry.request.get("count", 1)) != entry.count - len(entry.tasks)
+    return Order(
+        entry.request, None, base, entry.started_by, run.start_by,
+        attempt=how.attempt, tokens_used=entry.tries if answered else max(entry.tries - 1, 0), diary=record, doubt=not answered,
+    )  # fmt: skip
+
+
+def _for_all(entry: Entry, request: Request) -> Request:
+    """Give a request that was sent for the tasks that were still missing as one for all of them."""
+    return {**request, "count": entry.count} if "count" in request else request
+
+
+def unseen(entry: Entry, seen: int) -> int:
+    """Tell of how many tasks nobody knows whether they were started. Of a run that was stopped, AWS has listed all."""
+    return max(entry.count - seen, 0) if entry.stop_reason is None else 0
+
+
+def not_known(run: Run) -> ECSTaskResult:
+    """Give the result of a task of which nobody knows whether it was started."""
+    error = OutcomeUnknown(
+        f"Nobody knows whether another task of the run {run.run_id!r} was started: its launch was not finished, AWS's memory "
+        "of it is over, and no such task can be seen. Nothing was started in its place."
+    )
+    return ECSTaskResult(outcome="unknown", reason=str(error), error=error)
 
 
 def token_is_young(run: Run, entry: Entry) -> bool:

@@ -22,7 +22,7 @@ from ecs_block.engine.begin import Beginning
 from ecs_block.engine.clock import Clock
 from ecs_block.engine.journal import Entry
 from ecs_block.engine.machine_lock import Held, alone_on_this_machine
-from ecs_block.engine.once_only import adopted, finished, lock_name, token_is_young
+from ecs_block.engine.once_only import adopted, finished, lock_name, not_known, token_is_young, unseen
 from ecs_block.engine.prepare import Run
 from ecs_block.engine.record import Record, RunJournal
 from ecs_block.engine.run import outcomes
@@ -124,14 +124,14 @@ async def give_up(books: RunJournal, entry: Entry, clock: Clock) -> Found:
 
 
 async def _resumed(run: Run, books: RunJournal, entry: Entry, *, wait: bool) -> Found:
-    if entry.state != "intended":
+    if not entry.launch_is_open:
         return await _known(run, Record(books, entry), wait=wait)
     if entry.sent_at is not None:
         await _ask(run, "ListTasks", cluster=_cluster(entry), startedBy=_started_by(entry), desiredStatus="RUNNING")
     lock = lock_name(entry.run_id, entry.place)
     async with alone_on_this_machine(lock, run.conversation.clock, courtesy=False, wait=False):
         record = await _read(books, entry)  # whoever had the lock may have launched it meanwhile
-        found = await _finished(run, record, wait=wait) if record.entry.state == "intended" else None
+        found = await _finished(run, record, wait=wait) if record.entry.launch_is_open else None
     return found or await _known(run, await _read(books, entry), wait=wait)
 
 
@@ -182,7 +182,8 @@ async def _known(run: Run, record: Record, *, wait: bool) -> Found:
     if not wait and on_their_way:
         return Found(entry, on_their_way[0])
     tasks = (await adopted(run, record, Beginning(attempt=entry.attempt), entry.tasks)).tasks
-    result = combined(await outcomes(tasks))
+    rest = [not_known(run)] * unseen(entry, len(tasks))
+    result = combined([*await outcomes(tasks), *rest])
     if isinstance(result.error, AwsError):
         return Found(entry, UNDETERMINED, error=result.error)  # it may be seen another time
     await record.ended(result)

@@ -24,6 +24,8 @@ from ecs_block.plan.secret import SecretReference, is_unicode, plain
 _VARIABLE = re.compile(r"[^=\0]+")
 _CONTAINER = re.compile(r"[a-zA-Z0-9_-]{1,255}")
 _DEFINITION = re.compile(r"(arn:[^:]+:ecs:[^:]*:\d*:task-definition/)?[a-zA-Z0-9_-]{1,255}(:\d+)?")
+_LOG_GROUP = re.compile(r"[a-zA-Z0-9._/#-]{1,512}")
+_STREAM_PREFIX = re.compile(rf"[^:*]{{1,{definitions.LONGEST_PREFIX}}}")
 _LONGEST_IMAGE = 255
 # ECS itself sets these; another value cuts the task off from its role or its metadata.
 _RESERVED = re.compile(r"ECS_CONTAINER_METADATA_URI(_V4)?|AWS_CONTAINER_CREDENTIALS_(RELATIVE|FULL)_URI|ECS_AGENT_URI")
@@ -64,11 +66,27 @@ def _of_single_fields(fields: TaskFields) -> Iterator[str]:
             f"task_definition_arn {fields.task_definition_arn!r} is neither an ARN of a task definition nor family:revision "
             "nor a family."
         )
+    yield from _of_log_names(fields.cloudwatch_logs_options)
     if fields.family is not None:
         try:
             definitions.family_name(fields.family)
         except InvalidTask as error:
             yield str(error)
+
+
+def _of_log_names(options: Mapping[str, Any]) -> Iterator[str]:
+    """Find what CloudWatch Logs refuses in the names of groups and streams (API reference, CreateLogGroup, CreateLogStream)."""
+    group, prefix = options.get("awslogs-group"), options.get("awslogs-stream-prefix")
+    if isinstance(group, str) and not _LOG_GROUP.fullmatch(group):
+        yield (
+            f"cloudwatch_logs_options awslogs-group {group!r} is no name of a log group; use 1 to 512 letters, digits and any of "
+            "._-/#."
+        )
+    if isinstance(prefix, str) and not _STREAM_PREFIX.fullmatch(prefix):
+        yield (
+            f"cloudwatch_logs_options awslogs-stream-prefix {prefix!r} cannot begin a stream's name: CloudWatch Logs takes no ':' "
+            f"and no '*' there, and with the container's name and the task's id at most 512 characters. Use {definitions.stream_prefix(prefix)!r}."
+        )
 
 
 def _of_fields_together(fields: TaskFields) -> Iterator[str]:

@@ -28,6 +28,7 @@ DEFAULT_MEMORY = 2048  # MiB
 DEFAULT_NAME = "ecs-block"
 LARGEST_DEFINITION = 64 * 1024  # bytes; Amazon ECS service quotas
 MOST_CONTAINERS = 10
+LONGEST_PREFIX = 512 - len("/main/") - 32  # characters; a stream is named prefix/container/task id (CreateLogStream)
 
 _CONTAINER_NAME = re.compile(r"[a-zA-Z0-9_-]{1,255}")
 _FIRST = ("family", "requiresCompatibilities", "networkMode", "cpu", "memory", "executionRoleArn", "taskRoleArn")
@@ -139,7 +140,7 @@ def _set_logging(fields: TaskFields, container: dict[str, Any], region: str, rev
 
 def stream_prefix(name: str | None) -> str:
     """Make a log stream prefix of a task's name: CloudWatch refuses `:` and `*` in stream names."""
-    return re.sub(r"[:*]+", "-", name or "").strip() or DEFAULT_NAME
+    return re.sub(r"[:*]+", "-", name or "").strip()[:LONGEST_PREFIX] or DEFAULT_NAME
 
 
 def _set_capacity(
@@ -292,6 +293,11 @@ def _fill_container(container: dict[str, Any], network_mode: str) -> None:
             _fill(container["healthCheck"], key, default)
     if container.get("restartPolicy"):
         _fill(container["restartPolicy"], "restartAttemptPeriod", 300)
+
+
+def settled(value: Any) -> Any:
+    """Give what was sent and what AWS gives back of it the same form."""
+    return _settle(value, "")
 
 
 def _settle(value: Any, key: str) -> Any:

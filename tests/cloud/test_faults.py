@@ -43,6 +43,7 @@ from ecs_block import (
     NoCredentials,
     TaskRunTimeout,
 )
+from ecs_block.engine import registry
 from ecs_block.engine.clock import SystemClock
 from ecs_block.engine.watch import STATUSES
 from ecs_block.local import LocalCloud
@@ -226,6 +227,22 @@ def test_one_run_id_for_two_requests(cloud, wire, monkeypatch, tmp_path):
     wire.on("RunTask", call={2, 3}, fault=Status(500))
     with pytest.raises(InvalidTask, match=r"night-7.*arn:aws:ecs"):
         run(task_of(wire, "echo", "another"), run_id="night-7")
+    assert len(cloud.tasks) == 1
+
+
+def test_one_run_on_two_machines_with_a_revision_each(cloud, wire, monkeypatch, tmp_path):
+    """#19, #55: they registered the same definition at the same moment. One task, and its outcome for both."""
+    first = run(task_of(wire, "sh", "-c", "exit 3", env={"A": "1"}), run_id="night-8")
+    client = cloud.client("ecs")
+    arn = first.task_definition_arn
+    made = client.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    client.register_task_definition(family=made["family"], containerDefinitions=made["containerDefinitions"])
+    monkeypatch.setenv("ECS_BLOCK_HOME", str(tmp_path / "another machine"))
+    monkeypatch.setattr(registry, "_memory", registry._Memory())
+    result = run(task_of(wire, "sh", "-c", "exit 3", env={"A": "1"}), run_id="night-8")
+    assert result.identifier == first.identifier
+    assert result.status_code == 3
+    assert len({request["taskDefinition"] for request in wire.requests("RunTask")}) == 2
     assert len(cloud.tasks) == 1
 
 

@@ -8,7 +8,7 @@ import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -91,6 +91,17 @@ def throttled() -> AwsError:
     return refused("ThrottlingException", "Rate exceeded", Kind.THROTTLED)
 
 
+def conflict(arns: Sequence[str]) -> AwsError:
+    """Make the error of a client token that was used for another request."""
+    return AwsError(
+        "ecs:RunTask failed: another request has this token.",
+        operation="ecs:RunTask",
+        code="ConflictException",
+        kind=Kind.CONFLICT,
+        resource_ids=tuple(arns),
+    )
+
+
 def lost() -> AwsError:
     return AwsError("ecs:Test got no answer: read timed out", operation="ecs:Test", kind=Kind.TRANSIENT)
 
@@ -110,6 +121,7 @@ class FakeAws:
         self.definitions: dict[str, list[dict[str, Any]]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
         self.tokens: dict[str, list[str]] = {}
+        self.asked: dict[str, str] = {}
         self.lives: list[list[tuple[float, dict[str, Any]]]] = []
         self.answers: dict[str, list[Any]] = {}
         self.log_events: list[tuple[float, int, str]] = []
@@ -183,13 +195,16 @@ class FakeAws:
     # --- tasks ----------------------------------------------------------------------------------------------------------
 
     def RunTask(self, taskDefinition: str, clientToken: str, **request: Any) -> dict[str, Any]:
+        asked = json.dumps([taskDefinition, request], sort_keys=True)
         if clientToken in self.tokens:
+            if self.asked[clientToken] != asked:
+                raise conflict(self.tokens[clientToken])
             return {"tasks": [self._seen(arn) for arn in self.tokens[clientToken]], "failures": []}
         definition = self.DescribeTaskDefinition(taskDefinition)["taskDefinition"]
         if definition["status"] != "ACTIVE":
             raise refused("ClientException", "TaskDefinition is inactive")
         arns = [self._made(definition, request) for _ in range(request.get("count", 1))]
-        self.tokens[clientToken] = arns
+        self.tokens[clientToken], self.asked[clientToken] = arns, asked
         return {"tasks": [self._seen(arn) for arn in arns], "failures": []}
 
     def _made(self, definition: dict[str, Any], request: dict[str, Any]) -> str:
@@ -206,6 +221,8 @@ class FakeAws:
                 "clusterArn": f"arn:aws:ecs:{self.region}:1:cluster/{cluster}",
                 "taskDefinitionArn": definition["taskDefinitionArn"],
                 "containers": [{"name": main}],
+                "overrides": request["overrides"],
+                "startedBy": request.get("startedBy"),
             },
         }
         return arn

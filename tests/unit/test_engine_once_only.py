@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,13 @@ class World:
         finally:
             books.close()
 
-    async def crash_at(self, moment: str, **fields: Any) -> None:
-        """Run, and lose power at a moment of the launch."""
+    async def crash_at(self, moment: str, *, time: int = 1, **fields: Any) -> None:
+        """Run, and lose power when the launch comes to a moment for the first or a later time."""
         books = self.journal()
+        passed = itertools.count(1)
 
         def reached(name: str) -> None:
-            if name == moment:
+            if name == moment and next(passed) == time:
                 raise PowerCut
 
         try:

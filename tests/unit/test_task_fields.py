@@ -208,6 +208,28 @@ def test_refused(fields: dict[str, Any], begin: str, right: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "right"),
+    [
+        ({"awslogs-stream-prefix": "a:b*c"}, "Use 'a-b-c'"),
+        ({"awslogs-stream-prefix": ""}, "Use 'ecs-block'"),
+        ({"awslogs-stream-prefix": "x" * 500}, "at most 512"),
+        ({"awslogs-group": "my group"}, "letters, digits"),
+        ({"awslogs-group": "g" * 513}, "1 to 512"),
+    ],
+)
+def test_a_name_that_cloudwatch_logs_refuses(options: dict[str, str], right: str) -> None:
+    """The task would not start: it is refused here, with what would do."""
+    with pytest.raises(InvalidTask, match=right):
+        ECSTask(cloudwatch_logs_options=options, stream_output=True, execution_role_arn=ROLE)
+
+
+def test_names_that_cloudwatch_logs_takes() -> None:
+    """Spaces and any script are fine in a stream's name."""
+    options = {"awslogs-stream-prefix": "nächtlich (1)/x", "awslogs-group": "/ecs/a.b_c-d#1"}
+    assert ECSTask(cloudwatch_logs_options=options, stream_output=True, execution_role_arn=ROLE)
+
+
 def test_an_operation_that_is_malformed_is_a_patch_error() -> None:
     """A malformed customization is the kind of InvalidTask that is a PatchError."""
     with pytest.raises(PatchError, match=r"task_customizations\[0\] \(add /a\) lacks 'value'"):
