@@ -594,6 +594,38 @@ def test_reading_errors_never_fail_a_run(error, backend):
     assert kept["clock"].now() >= 300
 
 
+@pytest.mark.parametrize("error", [throttled(), lost(), refused("ServerException", "500", Kind.TRANSIENT)])
+def test_ten_minutes_without_aws_cost_no_result(error, backend):
+    """Every call fails from the first minute to the eleventh, while tasks run and end: all results are right afterwards."""
+
+    async def work(clock):
+        aws = FakeAws(clock)
+        aws.lives += [life_of(20.0 + 40 * number, code=number) for number in range(20)]
+        real = aws.call
+
+        async def call(service, operation, **params):
+            if 60 <= clock.now() < 660:
+                await clock.sleep(1.0)
+                raise error
+            return await real(service, operation, **params)
+
+        aws.call = call
+        results = {}
+
+        async def one(number):
+            results[number] = await engine.run(make_run(aws, clock))
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(one, number)
+        return clock.now(), sorted(result.status_code for result in results.values()), aws.calls["RunTask"]
+
+    ended, codes, launches = simulate(work, backend)
+    assert codes == list(range(20))
+    assert launches == 20
+    assert 780 <= ended <= 840
+
+
 def test_a_task_that_is_missing_at_first_is_waited_for():
     """AWS does not know a task for some seconds after it has accepted it."""
     life = [
