@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from story import (
@@ -22,6 +25,8 @@ from story import (
     Touch,
     play,
 )
+
+from ecs_block.plan.verdict import Verdict
 
 CLOSE = [0.0, 0.07, 0.12, 0.3, 0.7, 1.0, 2.0, 3.0, 5.0, 8.0]
 WIDE = [*CLOSE[::2], 15.0, 40.0, 70.0, 200.0, 600.0, 1200.0, 3000.0, 3290.0, 3310.0, 3500.0, 3650.0, 7300.0]
@@ -110,3 +115,61 @@ def stories(draw: st.DrawFn) -> Story:
 def test_stories(story: Story) -> None:
     world = play(story)
     assert not world.rules.breaches, "\n".join(world.told)
+
+
+# --- the rules notice what is broken -----------------------------------------------------------------------------------
+
+LONG = (Job((Life(seconds=900.0),), open=True),)
+
+
+def _a_new_token(base: str, used: int) -> str:
+    return uuid.uuid4().hex
+
+
+async def _never(*args: Any) -> bool:
+    return False
+
+
+def _always_young(*args: Any) -> bool:
+    return True
+
+
+def _always_succeeded(*args: Any, **named: Any) -> Verdict:
+    return Verdict("succeeded", 0, "")
+
+
+@pytest.mark.parametrize(
+    ("place", "broken", "story"),
+    [
+        pytest.param(
+            "once_only.identity", lambda run_id, attempt, cluster: (uuid.uuid4().hex, run_id),
+            Story(((0.0, Start(doom=Moment("answered"))), (5.0, Start())), LONG),
+            id="another token after a crash",
+        ),
+        pytest.param(
+            "launch.token_of", _a_new_token,
+            Story(((0.0, Start(doom=Moment("answered"))), (5.0, Start())), LONG),
+            id="another token for the same try",
+        ),
+        pytest.param(
+            "once_only.token_is_young", _always_young,
+            Story(((0.0, Start(doom=Moment("answered"))), (3 * 3600.0, Start())), (Job((Life(seconds=60.0),), open=True),)),
+            id="an old token is trusted",
+        ),
+        pytest.param(
+            "record.Record.is_to_stop", _never,
+            Story(((0.0, Start()), (30.0, Reclaim()), (1.0, Stop())), (Job((Life(900.0),), retries=1, grace=30.0),)),
+            id="a stop is forgotten",
+        ),
+        pytest.param(
+            "outcome.judge", _always_succeeded,
+            Story(((0.0, Start()),), (Job((Life(end="1"),)),)),
+            id="every end is a success",
+        ),
+    ],
+)  # fmt: skip
+def test_a_broken_engine_breaks_a_rule(monkeypatch: pytest.MonkeyPatch, place: str, broken: Any, story: Story) -> None:
+    """Each of these mistakes is noticed, and the same story keeps all rules without it."""
+    assert not play(story).rules.breaches
+    monkeypatch.setattr(f"ecs_block.engine.{place}", broken)
+    assert play(story).rules.breaches
