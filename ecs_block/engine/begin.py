@@ -18,6 +18,7 @@ from ecs_block.engine.record import identifier_of
 from ecs_block.engine.stop import stop
 from ecs_block.engine.watch import kept
 from ecs_block.errors import AwsError
+from ecs_block.plan.result import ECSTaskResult
 
 Started = Callable[[str], None]
 Intend = Callable[[Ready], Awaitable[tuple[Diary | None, int]]]
@@ -44,8 +45,8 @@ class Launched:
 
     revision: registry.Revision | None
     tasks: list[Task]
-    missing: int = 0
-    """How many tasks more were asked for, of which nobody knows whether they were started."""
+    rest: tuple[ECSTaskResult, ...] = ()
+    """What is to be said of tasks that were asked for, too, and will not be launched any more."""
 
     async def release(self) -> None:
         """Say that the tasks need their definition no more."""

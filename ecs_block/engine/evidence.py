@@ -28,11 +28,14 @@ Tasks = list[Mapping[str, Any]]
 # --- by startedBy ------------------------------------------------------------------------------------------------------
 
 
-async def listed(conversation: Conversation, order: Order) -> Tasks:
-    """List the tasks of this attempt that bear the order's own `startedBy`. Raises AwsError when AWS cannot be asked."""
+async def listed(conversation: Conversation, order: Order, *, patience: float | None = None) -> Tasks:
+    """List the tasks of this attempt that bear the order's own `startedBy`.
+
+    Raises AwsError when AWS cannot be asked, for so many seconds if they are given.
+    """
     if not order.is_marked:
         return []
-    tasks = await _started_by(conversation, order)
+    tasks = await _started_by(conversation, order, patience)
     return [task for task in tasks if attempt_of(task) in (None, str(order.attempt))]
 
 
@@ -60,12 +63,12 @@ def new_among(tasks: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, A
     return [task for task in tasks if task["taskArn"] not in arns]
 
 
-async def _started_by(conversation: Conversation, order: Order) -> Tasks:
+async def _started_by(conversation: Conversation, order: Order, patience: float | None) -> Tasks:
     """List the tasks, running or ended, that bear the order's `startedBy`."""
     arns: list[str] = []
     for status in ("RUNNING", "STOPPED"):
         answer = await conversation.ask(
-            "ecs", "ListTasks", cluster=order.cluster, startedBy=order.mark, desiredStatus=status
+            "ecs", "ListTasks", patience=patience, cluster=order.cluster, startedBy=order.mark, desiredStatus=status
         )
         arns += answer["taskArns"]
     return await _described(conversation, order.cluster, arns[:100]) if arns else []
@@ -92,9 +95,9 @@ async def _described(conversation: Conversation, cluster: str, arns: Sequence[st
 async def launched_before(conversation: Conversation, order: Order) -> Tasks:
     """Give the tasks that another machine has launched for this attempt already.
 
-    Raises InvalidTask, with what differs, where they run something else.
+    Raises InvalidTask, with what differs, where they run something else, and AwsError when AWS cannot be asked.
     """
-    tasks = await seen(conversation, order)
+    tasks = await listed(conversation, order)
     if tasks:  # of several, it may be a part
         await _check_same(conversation, order, tasks)
     return tasks
@@ -118,8 +121,8 @@ async def bearers(conversation: Conversation, order: Order, conflict: AwsError) 
 
 async def _check_same(conversation: Conversation, order: Order, tasks: Tasks) -> None:
     differ = [difference for task in tasks for difference in await _differences(conversation, order, task)]
-    if len(tasks) > order.count:
-        differ.append(f"count: {len(tasks)} instead of {order.count}")
+    if len(tasks) > order.total:
+        differ.append(f"count: {len(tasks)} instead of {order.total}")
     if differ:
         raise _another_request(order, [str(task["taskArn"]) for task in tasks], differ)
     logger.info("Another machine has launched %s already; its task is taken up.", order.mark)

@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ecs_block.engine.journal_file import JournalFile, Values, errors_told
+from ecs_block.engine.journal_file import FORMAT, JournalFile, Values, errors_told
 from ecs_block.errors import JournalError
 from ecs_block.home import home
 
@@ -94,7 +94,7 @@ class Entry:
     """Name of the AWS profile, so that the credentials can be found again."""
     created_at: float
     sent_at: float | None
-    """When the present token was first sent."""
+    """When the present token was first sent; None before that, and once all that came of it is known."""
     tries: int
     """How many tokens were used up."""
     tasks: tuple[str, ...]
@@ -240,6 +240,15 @@ class Journal:
 
         self._file.write(change)
 
+    def answered(self, number: int) -> None:
+        """Record that all that came of the present token is known: nothing is on its way any more."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            if self._entry(connection, number).state in ("intended", "launched"):
+                connection.execute("UPDATE entry SET sent_at = NULL WHERE number = ?", (number,))
+
+        self._file.write(change)
+
     def refused(self, number: int, reason: str) -> None:
         """Record that AWS refused for good. Where a task or an outcome is known, it did not."""
 
@@ -272,6 +281,10 @@ class Journal:
                 )
 
         self._file.write(change)
+
+    def probe(self) -> None:
+        """Write what is there already, to find out whether the file can be written."""
+        self._file.write(lambda connection: connection.execute(f"PRAGMA user_version = {FORMAT}"))
 
     # --- reading ---
 
@@ -326,6 +339,22 @@ class Journal:
             if found:
                 return found
         return []
+
+    def of_map(self, run_id: str) -> list[Entry]:
+        """Give the attempts of the runs `<run_id>/0`, `<run_id>/1`, …, wherever they ran, by index."""
+        found = self._read(  # "0" is the character after "/"
+            "WHERE run_id >= :run_id || '/' AND run_id < :run_id || '0' ORDER BY attempt, number", {"run_id": run_id}
+        )
+        parts = {entry.number: entry.run_id[len(run_id) + 1 :] for entry in found}
+        ours = [entry for entry in found if parts[entry.number].isdecimal()]
+        return sorted(ours, key=lambda entry: int(parts[entry.number]))
+
+    def of_runs(self, run_ids: Iterable[str]) -> list[Entry]:
+        """Give the attempts of these runs, wherever they ran, oldest first."""
+        return self._read(
+            "WHERE run_id IN (SELECT value FROM json_each(:run_ids)) ORDER BY attempt, number",
+            {"run_ids": json.dumps(list(run_ids))},
+        )
 
     def by_task(self, arn: str) -> Entry | None:
         """Give the entry that recorded this task (an ARN, or an identifier)."""

@@ -12,7 +12,6 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import anyio
@@ -22,7 +21,7 @@ from ecs_block.arn import TaskIdentifier
 from ecs_block.aws import THREADS
 from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
-from ecs_block.engine.evidence import Tasks, bearers, launched_before, new_among, seen, seen_soon
+from ecs_block.engine.evidence import Tasks, bearers, launched_before, listed, new_among, seen_soon
 from ecs_block.engine.failpoint import reached
 from ecs_block.engine.order import TOKEN_LIFE, Order, token_of
 from ecs_block.engine.stop import stop
@@ -91,7 +90,7 @@ class _Launch:
         self._conversation = conversation
         self._clock = conversation.clock
         self._order = order
-        self._wanted = order.count
+        self._wanted = order.total
         self._started = started
         self._delayed = delayed
         self._tokens_used = order.tokens_used
@@ -124,17 +123,32 @@ class _Launch:
         reached("sending")
         answer = await self._answered(order)
         reached("answered")
-        self._order = replace(self._order, doubt=False)
+        self._order = replace(self._order, sent_at=None)
         await self._know(answer.get("tasks") or [])
         reasons = _reasons(answer.get("failures") or [])
-        if reasons or not self._complete:  # AWS has been seen to report failures for what it had started all the same
-            await self._know(await seen(self._conversation, self._order, self._started))
+        if reasons or not self._complete:
+            await self._look(reasons)
+            await self._settled()
         return None if self._complete or (self._started and order.partial) else reasons
 
+    async def _look(self, reasons: Sequence[str]) -> None:
+        """Find tasks that were started though RunTask reported failures, which AWS has been seen to do.
+
+        There is no next try before AWS has shown what there is; who may not list tasks has RunTask's word alone.
+        """
+        patience = max(self._order.deadline - self._clock.now(), 0.0)
+        try:
+            await self._know(await listed(self._conversation, self._order, patience=patience))
+        except AwsError as error:
+            if error.temporary:
+                raise _not_all(self._started, [*reasons, f"and AWS shows no tasks to look at: {error}"]) from None
+
     def _part(self) -> Order:
-        """Give the order of one try: a token of its own, and only for what is still missing."""
+        """Give the order of one try: what was sent before as it was; else a token of its own, for what is still missing."""
         missing = self._wanted - len(self._started)
-        request = self._order.request if missing == self._wanted else {**self._order.request, "count": missing}
+        request = self._order.request
+        if self._order.sent_at is None and missing != self._order.count:
+            request = {**request, "count": missing}
         return replace(self._order, client_token=token_of(self._order.client_token, self._tokens_used), request=request)
 
     async def _know(self, tasks: Sequence[Mapping[str, Any]]) -> None:
@@ -145,6 +159,10 @@ class _Launch:
             with anyio.CancelScope(shield=True):
                 await self._order.diary.launched(self._started)
 
+    async def _settled(self) -> None:
+        if not self._complete and self._order.diary is not None:
+            await self._order.diary.answered()
+
     async def _rest(self, reasons: Sequence[str]) -> None:
         """Wait before the next try. Raises TaskLaunchFailed when there is to be none."""
         pause = backoff(self._tokens_used, self._clock, first=2.0, most=60.0)
@@ -153,28 +171,28 @@ class _Launch:
             raise _not_all(self._started, reasons)
         self._delayed("; ".join(reasons), pause)
         await self._clock.sleep(pause)
-        await self._know(await seen(self._conversation, self._order, self._started))
+        await self._look(reasons)
 
     # --- one RunTask, and its answer -----------------------------------------------------------------------------------
 
     async def _answered(self, order: Order) -> dict[str, Any]:
         """Send one RunTask until it is answered. Every sending has the same token, so all of them start the same tasks."""
-        sent_at = self._clock.now(), self._clock.wall()
-        until = min(order.deadline, sent_at[0] + TOKEN_LIFE)
-        doubt = order.doubt
+        sent_at = order.sent_at or self._clock.wall().timestamp()
+        until = min(order.deadline, self._clock.now() + TOKEN_LIFE)
+        doubt = order.sent_at is not None
         attempt = 0
-        while True:
+        while not (doubt and self._is_old(sent_at)):
             try:
                 return await self._sent(order)
             except AwsError as error:
                 doubt = doubt or error.kind is Kind.TRANSIENT
                 pause = backoff(attempt, self._clock, first=1.0, most=20.0)
-                too_late = self._clock.now() + pause > until or self._slept(sent_at[1])
-                if not error.temporary or too_late:
+                if not error.temporary or self._clock.now() + pause > until:
                     return await self._without_answer(order, error, doubt=doubt)
                 self._delayed(str(error), pause)
                 await self._pause(order, pause, doubt=doubt)
                 attempt += 1
+        return await self._evidence(order, "RunTask was sent too long ago to be sent again")
 
     async def _sent(self, order: Order) -> dict[str, Any]:
         async with _slots(self._conversation):
@@ -191,12 +209,12 @@ class _Launch:
                     await self._know(await seen_soon(self._conversation, order, self._started))
             raise
 
-    def _slept(self, sent_at: datetime) -> bool:
-        """Tell whether the token is too old though the clock did not see it: a laptop that slept has a clock that did too."""
-        return (self._clock.wall() - sent_at).total_seconds() > TOKEN_LIFE
+    def _is_old(self, sent_at: float) -> bool:
+        """Tell whether a token is too old. By the wall clock: on a laptop that slept the other one has slept, too."""
+        return self._clock.wall().timestamp() - sent_at > TOKEN_LIFE
 
     async def _without_answer(self, order: Order, error: AwsError, *, doubt: bool) -> dict[str, Any]:
-        """Give the tasks of a request that brought none, as far as AWS shows them.
+        """Give the tasks of a request that was refused, or never answered.
 
         Raises the error where it is sure that there are none, and OutcomeUnknown where nobody can know.
         """
@@ -204,14 +222,16 @@ class _Launch:
             return {"tasks": await bearers(self._conversation, order, error)}
         if not doubt:
             raise error
-        tasks = await seen_soon(self._conversation, order, self._started)
-        await self._know(tasks)
-        if len(tasks) >= order.count:
+        return await self._evidence(order, f"RunTask was sent, and no answer came ({error})")
+
+    async def _evidence(self, order: Order, why: str) -> dict[str, Any]:
+        """Give the tasks of a request as far as AWS shows them. Raises OutcomeUnknown where it does not show them all."""
+        await self._know(await seen_soon(self._conversation, order, self._started))
+        if self._complete:
             return {}
         raise OutcomeUnknown(
-            f"Nobody knows whether a task was started: RunTask was sent, and no answer came ({error}) No task with startedBy "
-            f"{order.mark} can be seen. Look again with `aws ecs list-tasks --started-by {order.mark}` before you start "
-            "another one."
+            f"Nobody knows whether a task was started: {why}, and no task with startedBy {order.mark} can be seen. Look again "
+            f"with `aws ecs list-tasks --started-by {order.mark}` before you start another one."
         )
 
 

@@ -18,10 +18,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import anyio
+
 from ecs_block.arn import DEFAULT_CLUSTER, parse_task_identifier, short_name
 from ecs_block.engine import adopt
 from ecs_block.engine.begin import Beginning, Launched, begin, send
-from ecs_block.engine.evidence import listed, new_among, seen
+from ecs_block.engine.evidence import listed, new_among, seen, seen_soon
 from ecs_block.engine.failpoint import reached
 from ecs_block.engine.journal import Entry, Place
 from ecs_block.engine.machine_lock import alone_on_this_machine
@@ -30,7 +32,7 @@ from ecs_block.engine.outcome import Task
 from ecs_block.engine.prepare import Ready, Run, planned, prepare
 from ecs_block.engine.record import Record, RunJournal, identifier_of, place_of, recordable, what_differs, whole_request
 from ecs_block.engine.stop import stop
-from ecs_block.errors import AwsError, InvalidTask, OutcomeUnknown
+from ecs_block.errors import AwsError, EcsBlockError, InvalidTask, OutcomeUnknown, TaskLaunchFailed
 from ecs_block.plan.request import Request
 from ecs_block.plan.result import ECSTaskResult
 
@@ -146,34 +148,53 @@ async def _again(run: Run, record: Record, how: Beginning, plan: Plan) -> Launch
         return result
     if entry.state == "refused" or (entry.state == "intended" and entry.sent_at is None):
         return await record.stopped_before()
-    left: Launched | ECSTaskResult
-    if entry.launch_is_open:
-        left = await finished(run, record, how, lambda: _to_send_again(run, record, how))
-    else:
-        left = await adopted(run, record, how, entry.tasks)
+    try:
+        left = await _taken_up(run, record, how)
+    except anyio.get_cancelled_exc_class():
+        if run.stops_on_interrupt:
+            with anyio.CancelScope(shield=True):
+                await _interrupted(run, record, how)
+        raise
     if entry.stop_reason is not None and isinstance(left, Launched):
-        await _stop_again(run, entry.stop_reason, left)
+        await _stop(run, entry.stop_reason, [str(task.identifier) for task in left.tasks])
     return left
 
 
-async def _stop_again(run: Run, reason: str, launched: Launched) -> None:
-    """Ask again for a stop that was recorded: whoever recorded it may not have lived to ask AWS."""
-    for task in launched.tasks:
+async def _taken_up(run: Run, record: Record, how: Beginning) -> Launched | ECSTaskResult:
+    if record.entry.launch_is_open:
+        return await finished(run, record, how, lambda: _to_send_again(run, record, how))
+    return await adopted(run, record, how, record.entry.tasks)
+
+
+async def _interrupted(run: Run, record: Record, how: Beginning) -> None:
+    """Note a stop that came before the tasks were taken up, and stop those that can be seen."""
+    reason, identifiers = "the run was interrupted", list(record.entry.tasks)
+    await record.stop_requested(reason)
+    if record.entry.launch_is_open:
+        tasks = await seen_soon(run.conversation, _order(run, record, how))
+        await record.launched(tasks)
+        identifiers += [str(identifier_of(record.entry.request, task)) for task in tasks]
+    await _stop(run, reason, list(dict.fromkeys(identifiers)))
+
+
+async def _stop(run: Run, reason: str, identifiers: Sequence[str]) -> None:
+    """Ask for a stop that was recorded: whoever recorded it may not have lived to ask AWS."""
+    for text in identifiers:
         try:
-            await stop(run.conversation, task.identifier, f"ecs_block (run {run.run_id}): {reason}")
+            await stop(run.conversation, parse_task_identifier(text), f"ecs_block (run {run.run_id}): {reason}")
         except AwsError as error:
-            run.teller.trouble(f"Task {task.identifier} could not be stopped: {error}", str(task.identifier))
+            run.teller.trouble(f"Task {text} could not be stopped: {error}", text)
 
 
 async def finished(run: Run, record: Record, how: Beginning, again: Again) -> Launched | ECSTaskResult:
     """Finish a launch of which nobody knows how far it came. Raises OutcomeUnknown, and what a launch raises."""
     entry, order = record.entry, _order(run, record, how)
     known = [{"taskArn": parse_task_identifier(text).task_arn} for text in entry.tasks]
-    if token_is_young(run, entry) and entry.stop_reason is None:
+    if may_be_finished(run, entry):
         request = await again()
         if request is not None:
             logger.info("The launch of the run %s was not finished; the same request is sent again.", run.run_id)
-            tasks = await send(run, replace(order, request=_for_all(entry, request)), known)
+            tasks = await send(run, replace(order, request=request), known)
             return await adopted(
                 run, record, how, [str(identifier_of(request, task)) for task in tasks], taken_up=False
             )
@@ -183,8 +204,9 @@ async def finished(run: Run, record: Record, how: Beginning, again: Again) -> La
     if tasks:
         await record.launched(tasks)
         left = await adopted(run, record, how, [str(identifier_of(entry.request, task)) for task in tasks])
-        return replace(left, missing=unseen(entry, len(tasks)))
-    if entry.stop_reason is not None:
+        return replace(left, rest=rest_of(run, entry, len(tasks)))
+    # A task that has ended would still be listed while its token is young.
+    if entry.stop_reason is not None and (entry.sent_at is None or token_is_young(run, entry)):
         told = f"The run was stopped ({entry.stop_reason}) while it was launched, and no task of it can be seen."
         result = ECSTaskResult(outcome="stopped", reason=told, attempt=how.attempt)
         await record.ended(result)
@@ -199,36 +221,44 @@ async def finished(run: Run, record: Record, how: Beginning, again: Again) -> La
 def _order(run: Run, record: Record, how: Beginning) -> Order:
     """Give the order of a launch that is to be finished: with the token that was sent last, if it was not answered."""
     entry = record.entry
-    base = identity(run.run_id, how.attempt, entry.request.get("cluster"))[0]
-    answered = len(entry.tasks) > 0 and int(entry.request.get("count", 1)) != entry.count - len(entry.tasks)
     return Order(
-        entry.request, None, base, entry.started_by, run.start_by,
-        attempt=how.attempt, tokens_used=entry.tries if answered else max(entry.tries - 1, 0), diary=record, doubt=not answered,
+        entry.request, None, identity(run.run_id, how.attempt, entry.request.get("cluster"))[0], entry.started_by, run.start_by,
+        wanted=entry.count, attempt=how.attempt, diary=record, sent_at=entry.sent_at,
+        tokens_used=entry.tries if entry.sent_at is None else max(entry.tries - 1, 0),
     )  # fmt: skip
 
 
-def _for_all(entry: Entry, request: Request) -> Request:
-    """Give a request that was sent for the tasks that were still missing as one for all of them."""
-    return {**request, "count": entry.count} if "count" in request else request
+def may_be_finished(run: Run, entry: Entry) -> bool:
+    """Tell whether a launch may go on: while AWS knows what was sent; if it has said what came of it, for as long."""
+    if entry.stop_reason is not None:
+        return False
+    return token_is_young(run, entry) if entry.sent_at is not None else abs(_age(run, entry.created_at)) < TOKEN_LIFE
 
 
-def unseen(entry: Entry, seen: int) -> int:
-    """Tell of how many tasks nobody knows whether they were started. Of a run that was stopped, AWS has listed all."""
-    return max(entry.count - seen, 0) if entry.stop_reason is None else 0
-
-
-def not_known(run: Run) -> ECSTaskResult:
-    """Give the result of a task of which nobody knows whether it was started."""
+def rest_of(run: Run, entry: Entry, seen: int) -> tuple[ECSTaskResult, ...]:
+    """Give a result for each task that was asked for beside those that are seen. Of a run that was stopped there are none."""
+    if entry.stop_reason is not None or entry.count <= seen:
+        return ()
+    error: EcsBlockError
+    if entry.sent_at is None:
+        error = TaskLaunchFailed(
+            f"Only {seen} of the {entry.count} tasks of the run {run.run_id!r} were started: its launch was not finished."
+        )
+        return (ECSTaskResult(outcome="start_failed", reason=str(error), error=error),) * (entry.count - seen)
     error = OutcomeUnknown(
         f"Nobody knows whether another task of the run {run.run_id!r} was started: its launch was not finished, AWS's memory "
         "of it is over, and no such task can be seen. Nothing was started in its place."
     )
-    return ECSTaskResult(outcome="unknown", reason=str(error), error=error)
+    return (ECSTaskResult(outcome="unknown", reason=str(error), error=error),) * (entry.count - seen)
 
 
 def token_is_young(run: Run, entry: Entry) -> bool:
     """Tell whether AWS surely remembers the token. An intent from the future proves nothing."""
-    return 0 <= run.conversation.clock.wall().timestamp() - (entry.sent_at or 0.0) < TOKEN_LIFE
+    return 0 <= _age(run, entry.sent_at or 0.0) < TOKEN_LIFE
+
+
+def _age(run: Run, at: float) -> float:
+    return run.conversation.clock.wall().timestamp() - at
 
 
 async def _to_send_again(run: Run, record: Record, how: Beginning) -> Request | None:

@@ -29,6 +29,9 @@ class Diary(Protocol):
     async def launched(self, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Note the tasks that were started."""
 
+    async def answered(self) -> None:
+        """Note that all that came of what was sent is known, though it is not all that is wanted."""
+
     async def refused(self, reason: str) -> None:
         """Note that nothing was started, and that AWS will start nothing."""
 
@@ -49,6 +52,8 @@ class Order:
     client_token: str
     started_by: str
     deadline: float
+    wanted: int | None = None
+    """How many tasks there are to be in the end; None: as many as the request asks for."""
     partial: bool = False
     """Whether a part of the tasks is welcome, the rest being launched otherwise."""
     attempt: int = 1
@@ -56,8 +61,8 @@ class Order:
     tokens_used: int = 0
     """How many tokens of this attempt have brought only failures before."""
     diary: Diary | None = None
-    doubt: bool = False
-    """Whether it may have been sent before, so that a refusal proves nothing."""
+    sent_at: float | None = None
+    """When its token was sent first (seconds since the epoch), if it may have been: then a refusal proves nothing."""
 
     @property
     def cluster(self) -> str:
@@ -68,6 +73,11 @@ class Order:
     def count(self) -> int:
         """How many tasks it asks for."""
         return int(self.request.get("count", 1))
+
+    @property
+    def total(self) -> int:
+        """How many tasks there are to be in the end."""
+        return self.wanted or self.count
 
     @property
     def mark(self) -> str:

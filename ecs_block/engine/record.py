@@ -73,6 +73,10 @@ class Record:
         await self._note(self._books.journal.launched, [str(identifier_of(self.entry.request, task)) for task in tasks])
         reached("launched")
 
+    async def answered(self) -> None:
+        """Note that all that came of what was sent is known, though it is not all that is wanted."""
+        await self._note(self._books.journal.answered)
+
     async def refused(self, reason: str) -> None:
         """Note that nothing was started, and that AWS will start nothing."""
         await self._note(self._books.journal.refused, reason)

@@ -22,7 +22,7 @@ from ecs_block.engine.begin import Beginning
 from ecs_block.engine.clock import Clock
 from ecs_block.engine.journal import Entry
 from ecs_block.engine.machine_lock import Held, alone_on_this_machine
-from ecs_block.engine.once_only import adopted, finished, lock_name, not_known, token_is_young, unseen
+from ecs_block.engine.once_only import adopted, finished, lock_name, rest_of, token_is_young
 from ecs_block.engine.prepare import Run
 from ecs_block.engine.record import Record, RunJournal
 from ecs_block.engine.run import outcomes
@@ -182,8 +182,7 @@ async def _known(run: Run, record: Record, *, wait: bool) -> Found:
     if not wait and on_their_way:
         return Found(entry, on_their_way[0])
     tasks = (await adopted(run, record, Beginning(attempt=entry.attempt), entry.tasks)).tasks
-    rest = [not_known(run)] * unseen(entry, len(tasks))
-    result = combined([*await outcomes(tasks), *rest])
+    result = combined([*await outcomes(tasks), *rest_of(run, entry, len(tasks))])
     if isinstance(result.error, AwsError):
         return Found(entry, UNDETERMINED, error=result.error)  # it may be seen another time
     await record.ended(result)

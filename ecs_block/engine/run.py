@@ -77,7 +77,7 @@ async def _attempt(run: Run, how: Beginning) -> ECSTaskResult:
         await launched.release()
     if how.started is not None and all(result.error is None for result in results):
         how.started(results[0].identifier or "")  # a task that was too quick to be seen running has run all the same
-    results += [once_only.not_known(run)] * launched.missing
+    results += launched.rest
     await _record(run, results)
     return combined(results)
 

@@ -1197,7 +1197,7 @@ class Rules:
             self.broken("left behind", f"the last {command} ended ({answer!r:.80}), and {left} run")
         if isinstance(answer, OutcomeUnknown | AwsError):
             tasks = cloud.of(command.run_id, self.world.entries(command.run_id)[-1].attempt)
-            if tasks and all(map(cloud.known, tasks)):
+            if len(tasks) >= command.job.count and all(map(cloud.known, tasks)):  # of a part the rest may be unknown
                 self.broken(
                     "can be known", f"the last {command} said {answer!r:.200}, and AWS knows {len(tasks)} tasks"
                 )

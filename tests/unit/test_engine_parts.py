@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from scripted import FakeAws, life_of, lost, make_run, refused, simulate
-from test_engine_once_only import World
+from test_engine_once_only import PowerCut, World
 
 from ecs_block.engine import run as engine
 from ecs_block.engine.journal import Journal
@@ -33,6 +33,11 @@ def in_parts(aws: FakeAws, first: int, reason: str = "RESOURCE:CPU") -> None:
         return real(**params)
 
     aws.RunTask = run_task  # type: ignore[method-assign]
+
+
+def power_cut(*args: Any, **named: Any) -> float:
+    """End the process without a trace."""
+    raise PowerCut
 
 
 @pytest.fixture
@@ -81,14 +86,34 @@ def test_of_a_part_that_is_known_and_a_rest_that_nobody_knows_both_are_told(worl
         in_parts(world.aws, 1)
         await world.crash_at("sending", time=2, **THREE)
         await world.clock.sleep(2 * 3600)
-        with pytest.raises(OutcomeUnknown, match="another task of the run 'nightly'") as caught:
+        with pytest.raises(OutcomeUnknown, match="another task of the run 'nightly'"):
             await world.run(**THREE)
-        return world, caught.value
+        return world
 
-    told, error = world(story)
+    told = world(story)
     assert len(told.aws.tasks) == 1
     outcomes = [task["outcome"] for task in told.entries()[0].outcome["tasks"]]
     assert outcomes == ["succeeded", "unknown", "unknown"]
+
+
+def test_a_launch_that_ended_between_two_parts_long_ago_is_not_taken_up(world, monkeypatch):
+    """AWS had answered, so it is sure that the rest was never started; and a launch of yesterday does not go on today."""
+
+    async def story(world):
+        in_parts(world.aws, 1)
+        with monkeypatch.context() as patch:
+            patch.setattr("ecs_block.engine.launch.backoff", power_cut)
+            with pytest.raises(PowerCut):
+                await world.run(**THREE)
+        await world.clock.sleep(2 * 3600)
+        with pytest.raises(TaskLaunchFailed, match="Only 1 of the 3 tasks of the run 'nightly' were started"):
+            await world.run(**THREE)
+        return world
+
+    told = world(story)
+    assert len(told.aws.tasks) == 1
+    outcomes = [task["outcome"] for task in told.entries()[0].outcome["tasks"]]
+    assert outcomes == ["succeeded", "start_failed", "start_failed"]
 
 
 def test_a_part_is_stopped_when_the_rest_is_refused_and_that_is_the_end(world):
