@@ -803,8 +803,8 @@ class Model:
 
     @classmethod
     def is_free(cls, entry: dict[str, Any]) -> bool:
-        never_sent = cls.state(entry) == "intended" and not entry["sent_at"] and not entry["stop_reason"]
-        return never_sent or cls.state(entry) == "refused"
+        never_sent = cls.state(entry) == "intended" and not entry["sent_at"]
+        return not entry["stop_reason"] and (never_sent or cls.state(entry) == "refused")
 
     def same(self, new: dict[str, Any]) -> int | None:
         def is_it(entry: dict[str, Any]) -> bool:
@@ -850,6 +850,10 @@ class Model:
             if account not in [other["account"] for other in taken]:
                 entry["account"] = account
 
+    def answered(self, number: int) -> None:
+        if self.state(self.entries[number]) in ("intended", "launched"):
+            self.entries[number]["sent_at"] = None
+
     def refused(self, number: int, reason: str) -> None:
         if self.state(self.entries[number]) == "intended":
             self.entries[number] |= {"refused": reason, "ended_at": self.now()}
@@ -875,6 +879,7 @@ STEPS = st.lists(
         st.tuples(st.just("sending"), WHICH, WORDS, st.integers(0, 2)),
         st.tuples(st.just("launched"), WHICH, st.lists(st.sampled_from(TASKS), max_size=2)),
         st.tuples(st.sampled_from(["refused", "stop_requested"]), WHICH, WORDS),
+        st.tuples(st.just("answered"), WHICH),
         st.tuples(st.just("ended"), WHICH, st.sampled_from([SUCCEEDED, FAILED, UNKNOWN])),
         st.tuples(st.just("close")),
     ),
