@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         TaskStartTimeout,
     )
     from ecs_block.plan.patch import JsonPatch
-    from ecs_block.plan.result import ECSTaskResult
+    from ecs_block.plan.result import ECSTaskResult, ECSTaskResults
     from ecs_block.task import ECSTask
 
 __version__ = "0.1.0"
@@ -54,6 +54,7 @@ __all__ = [
     "ClusterNotFound",
     "ECSTask",
     "ECSTaskResult",
+    "ECSTaskResults",
     "EcsBlockError",
     "InfrastructureNotAvailable",
     "InfrastructureNotFound",
@@ -78,6 +79,7 @@ _HOMES = {
     "Block": "block",
     "ECSTask": "task",
     "ECSTaskResult": "plan.result",
+    "ECSTaskResults": "plan.result",
     "JsonPatch": "plan.patch",
     "get_container": "arn",
     "parse_task_identifier": "arn",

@@ -21,7 +21,7 @@ from ecs_block.plan import checks, template
 from ecs_block.plan.fargate import cpu_units, memory_mib
 from ecs_block.plan.patch import JsonPatch
 from ecs_block.plan.problems import location_of
-from ecs_block.plan.result import ECSTaskResult
+from ecs_block.plan.result import ECSTaskResult, ECSTaskResults
 from ecs_block.plan.secret import Text
 
 if TYPE_CHECKING:
@@ -164,6 +164,12 @@ class ECSTask(Block):
             {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
         )
         return [(name, value) for name, value in shown.items() if name != "type"]
+
+    def _repr_html_(self) -> str:
+        """Show in a notebook what the repr shows."""
+        from ecs_block.plan import notebook
+
+        return notebook.of_task(self.__repr_args__())
 
     @classmethod
     def _translate(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -313,14 +319,15 @@ class ECSTask(Block):
         on_event: Hook | None = None,
         on_progress: Progress | None = None,
         output: TextIO | None = None,
-    ) -> list[ECSTaskResult]:
+    ) -> ECSTaskResults:
         """Run one task for each command (or mapping of fields to change) and return the results in order, as `amap` does."""
         from ecs_block.engine import bridge, many
 
         runs = self._runs(commands, max_concurrency, run_id, on_event, output)
         if not runs:
-            return []
-        return bridge.block_on(lambda: many.in_order(runs, max_concurrency, on_progress), runs[0].control)
+            return ECSTaskResults()
+        results = bridge.block_on(lambda: many.in_order(runs, max_concurrency, on_progress), runs[0].control)
+        return ECSTaskResults(results)
 
     async def acheck(self, *, on_finding: Callable[[Finding], None] | None = None) -> Checkup:
         """Look at everything that a run needs, without starting one; the answer is true when a run would work.
@@ -364,6 +371,60 @@ class ECSTask(Block):
         from ecs_block.engine.prepare import Control
 
         bridge.block_on(lambda: self.akill(identifier, grace_seconds), Control())
+
+    # --- a definition that is set up once, and executed often ------------------------------------------------------------
+
+    async def asetup(self, *, on_event: Hook | None = None) -> str:
+        """Register the definition unless its family exists, and give the ARN of the family's latest revision.
+
+        An existing family is left as it is, whatever it holds; a linked definition has to be there.
+        """
+        from ecs_block.engine import environment
+
+        return await environment.set_up(self._run(None, on_event))
+
+    def setup(self, *, on_event: Hook | None = None) -> str:
+        """Register the definition unless its family exists, as `asetup` does."""
+        from ecs_block.engine import bridge
+        from ecs_block.engine.prepare import Control
+
+        return bridge.block_on(lambda: self.asetup(on_event=on_event), Control())
+
+    async def aexecute(
+        self,
+        *,
+        env: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+        on_event: Hook | None = None,
+        output: TextIO | None = None,
+    ) -> ECSTaskResult:
+        """Run the family that `setup` registered, as it is, and return the result as `arun` does.
+
+        The command is this block's, else that of its first container; `env` is added to this block's variables. Raises
+        TaskDefinitionNotFound when the family is not there.
+        """
+        task = await self._to_execute(env)
+        return await task.arun(run_id=run_id, on_event=on_event, output=output)
+
+    def execute(
+        self,
+        *,
+        env: Mapping[str, Any] | None = None,
+        run_id: str | None = None,
+        on_event: Hook | None = None,
+        output: TextIO | None = None,
+    ) -> ECSTaskResult:
+        """Run the family that `setup` registered, as `aexecute` does."""
+        from ecs_block.engine import bridge
+        from ecs_block.engine.prepare import Control
+
+        task = bridge.block_on(lambda: self._to_execute(env), Control())
+        return task.run(run_id=run_id, on_event=on_event, output=output)
+
+    async def _to_execute(self, env: Mapping[str, Any] | None) -> Self:
+        from ecs_block.engine import environment
+
+        return type(self)(**await environment.to_execute(self._run(None, None), env or {}))
 
     # --- what the engine is given ---------------------------------------------------------------------------------------
 

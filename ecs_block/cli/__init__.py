@@ -6,6 +6,7 @@ Nothing here imports the library's heavy parts, nor click, so the overview is th
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -18,11 +19,19 @@ VERBS = {
     "wait": ("tasks", "wait", "Wait for a task's end and exit with its code."),
     "stop": ("tasks", "stop", "Stop a task."),
     "ps": ("ps", "ps", "List the tasks that run."),
+    "logs": ("logs", "logs", "Show the output of a task, also of one that has ended."),
+    "report": ("report", "report", "Write a page about a run: its times, outcome and output."),
     "resume": ("resume", "resume", "Finish runs whose process was killed."),
     "block": ("block", "block", "Save, show and remove blocks: tasks under a name."),
+    "agent": ("agent", "agent", "Run jobs from an SQS queue, each once."),
+    "worker": ("worker", "worker", "Run the jobs of a work pool, and itself on ECS."),
+    "pool": ("pool", "pool", "Make, show and remove work pools: a template and a queue."),
     "iam-policy": ("policy", "iam_policy", "Print the least permissions that a block needs."),
     "local": ("local", "local", "Run a cloud of your own on this machine."),
+    "completion": ("completion", "completion", "Let bash, zsh or fish complete all this."),
 }
+
+COMPLETION = "_ECS_BLOCK_COMPLETE"  # set by a shell that asks how a line may go on
 
 
 def overview() -> str:
@@ -55,6 +64,10 @@ Options:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process with its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words and COMPLETION in os.environ:
+        from ecs_block.cli.completion import answer
+
+        sys.exit(answer(os.environ[COMPLETION]))
     if words in ([], ["-h"], ["--help"]):
         from ecs_block.cli.streams import print_out
 

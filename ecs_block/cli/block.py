@@ -9,23 +9,39 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ecs_block.cli.fields import task_of, task_options
+from ecs_block.cli.help import Subverbs
+from ecs_block.cli.offers import block_names
 from ecs_block.cli.output import Console, speaks
 from ecs_block.errors import BlockError
 
 if TYPE_CHECKING:
     from ecs_block.task import ECSTask
 
+_EXAMPLES = """\
+Examples:
+
+\b
+    ecs-block block save nightly --image python:3.12-slim -- python -m report
+    ecs-block block ls
+    ecs-block run --block nightly
+
+More about one of them: ecs-block block save --help
+"""
 _SAVE_EXAMPLES = """\
 Examples:
 
 \b
   Save a task, look at it, run it:
-    ecs-block block save nightly --image python:3.12-slim --timeout 30m -- python -m report
+    ecs-block block save nightly --timeout 30m -- python -m report
     ecs-block block show nightly
     ecs-block run --block nightly
 \b
   A secret is saved as a reference; the variable is read when the block runs:
-    ecs-block block save nightly --set 'env.DB_PASSWORD={"$secret": "env:DB_PASSWORD"}' -- ./report.sh
+    ecs-block block save nightly \\
+        --set 'env.DB_PASSWORD={"$secret": "env:DB_PASSWORD"}' -- ./report.sh
+\b
+  Change one thing of a saved block:
+    ecs-block block save nightly --overwrite --block nightly --memory 4gb
 """
 _LS_EXAMPLES = """\
 Examples:
@@ -60,7 +76,7 @@ Examples:
 """
 
 
-@click.group()
+@click.group(cls=Subverbs, epilog=_EXAMPLES)
 def block() -> None:
     """Save, show and remove blocks: tasks under a name."""
 
@@ -81,7 +97,7 @@ def ls(console: Console, *, kind: str | None) -> int:
 
 
 @block.command(epilog=_SHOW_EXAMPLES)
-@click.argument("name")
+@click.argument("name", shell_complete=block_names)
 @speaks
 def show(console: Console, name: str) -> int:
     """Show a saved block as JSON, with secrets masked."""
@@ -152,7 +168,7 @@ def _in_options(text: str) -> str:
 
 
 @block.command(epilog=_RM_EXAMPLES)
-@click.argument("name")
+@click.argument("name", shell_complete=block_names)
 @speaks
 def rm(console: Console, name: str) -> int:
     """Remove a saved block."""
@@ -166,7 +182,7 @@ def rm(console: Console, name: str) -> int:
 @block.command(epilog=_SCHEMA_EXAMPLES)
 @speaks
 def schema(console: Console) -> int:
-    """Show the JSON schema of a block, with a description of every field."""
+    """Show the JSON schema of a block, every field described."""
     from ecs_block.task import ECSTask
 
     schema: Mapping[str, Any] = ECSTask.model_json_schema()

@@ -23,7 +23,8 @@ Examples:
     ecs-block check --block nightly && ecs-block run --block nightly
 \b
   Name what is wrong:
-    ecs-block check --block nightly --query "findings[?state=='failed'].[name, advice]"
+    ecs-block check --block nightly \\
+        --query "findings[?state=='failed'].[name, advice]"
 
 Exit codes: 0 a run would work, as far as can be seen; 1 it would not; 2 wrong usage, 125 AWS or ecs-block failed.
 """

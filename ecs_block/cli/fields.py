@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
+from ecs_block.cli.kinds import Choice, Duration
+from ecs_block.cli.offers import block_names, file_names, options_first
 from ecs_block.errors import InvalidTask
 
 if TYPE_CHECKING:
@@ -42,26 +43,12 @@ _TEXT_MAPS = ("env", "labels", "cloudwatch_logs_options")  # their values are te
 _TEXT_TYPES = {str, type(None)}
 
 
-class Duration(click.ParamType[int]):
-    """A time as people write it: `90`, `90s`, `30m`, `1h30m`; in seconds."""
-
-    name = "duration"
-    _FORM = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", re.IGNORECASE)
-    _SECONDS = (86400, 3600, 60, 1)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read the text."""
-        match = self._FORM.fullmatch(str(value).strip())
-        parts = match.groups("0") if match else ()
-        seconds = sum(int(part) * unit for part, unit in zip(parts, self._SECONDS, strict=False))
-        if seconds == 0:
-            self.fail(f"{value!r} is not a duration; write 90s, 30m or 1h30m.", param, ctx)
-        return seconds
-
-
 _TASK_OPTIONS = (
-    click.option("-f", "--file", metavar="FILE|-", help="Start from a block file, JSON or YAML (-: JSON on stdin)."),
-    click.option("--block", metavar="NAME", help="Start from a saved block."),
+    click.option(
+        "-f", "--file", metavar="FILE|-", shell_complete=file_names,
+        help="Start from a block file, JSON or YAML (-: JSON on stdin).",
+    ),
+    click.option("--block", metavar="NAME", shell_complete=block_names, help="Start from a saved block."),
     click.option(
         "--set", "settings", multiple=True, metavar="FIELD=VALUE",
         help="Set any field: JSON or text; task_run_request.count=2 reaches into it, null unsets. Repeatable.",
@@ -71,7 +58,7 @@ _TASK_OPTIONS = (
         help="Set a variable; without =V, to what it is here. Repeatable.",
     ),
     click.option(
-        "--env-file", multiple=True, metavar="FILE",
+        "--env-file", multiple=True, metavar="FILE", shell_complete=file_names,
         help="Set the variables in a file of K=V lines. Repeatable.",
     ),
     click.option("--name", metavar="NAME", help="Name of the task, shown in its log stream."),
@@ -80,7 +67,7 @@ _TASK_OPTIONS = (
     click.option("--memory", metavar="SIZE", help="Memory: 512 (MiB), 2gb. Default: 2 GB."),
     click.option("--cluster", metavar="NAME", help="Cluster, by name or ARN. Default: the one named default."),
     click.option(
-        "--launch-type", type=click.Choice(_LAUNCH_TYPES, case_sensitive=False), metavar="TYPE",
+        "--launch-type", type=Choice(_LAUNCH_TYPES, case_sensitive=False), metavar="TYPE",
         help=f"{', '.join(_LAUNCH_TYPES[:-1])} or {_LAUNCH_TYPES[-1]}. Default: FARGATE.",
     ),
     click.option("--vpc-id", metavar="VPC", help="VPC whose subnets are used. Default: the default VPC."),
@@ -107,7 +94,9 @@ def aws_options(command: Command) -> Command:
 
 def task_options(command: Command) -> Command:
     """Add the options that say what the task is, and the words of its command."""
-    words = click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[--] [COMMAND...]")
+    words = click.argument(
+        "words", nargs=-1, type=click.UNPROCESSED, metavar="[--] [COMMAND...]", shell_complete=options_first
+    )
     return _with((*_TASK_OPTIONS, *_AWS_OPTIONS, words), command)
 
 
@@ -279,6 +268,8 @@ def _add_variables(fields: dict[str, Any], given: Mapping[str, Any]) -> None:
 def _variable(text: str, where: str) -> dict[str, str]:
     """Read `K=V`, or `K` with the value that it has here. The value is quoted in no message."""
     name, equals, value = text.partition("=")
+    if not name.strip():
+        raise InvalidTask(f"{where}: the name of the variable is missing; write K=V, or K to take its value from here.")
     if not equals:
         name = name.strip()
         if name not in os.environ:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ecs_block.arn import parse_task_identifier, short_name
 from ecs_block.cli.fields import credentials_of
 from ecs_block.errors import InvalidTask
 
@@ -14,11 +16,22 @@ if TYPE_CHECKING:
     from ecs_block.events import Hook
 
 LAST = "last"
+_LATE = 200  # attempts among which a name is looked for that may be meant
+_ALIKE = 0.85  # run ids made here are alike: cli-20261121-115735-…
+_TASK = re.compile(r"(arn:[\w-]+:ecs:[\w-]+:\d{12}:task/([\w-]+/)?)?[0-9a-f-]{32,36}")
+_ARN_INSTEAD = " Give the task's ARN, or what `run --detach` printed."
 
 
 def is_identifier(name: str) -> bool:
-    """Tell whether a name is meant to be a task's ARN or identifier."""
-    return "::" in name or ":task/" in name
+    """Tell whether a name is meant to be a task's ARN or identifier. Raises InvalidTask for one that has not their form."""
+    if "::" not in name and ":task/" not in name:
+        return False
+    if not _TASK.fullmatch(parse_task_identifier(name).task_arn):
+        raise InvalidTask(
+            f"{name!r} names no task: its ARN is arn:aws:ecs:REGION:ACCOUNT:task/CLUSTER/ID, of 12 digits and of 32. "
+            "Give that, or what `run --detach` printed."
+        )
+    return True
 
 
 def entry_named(name: str, given: Mapping[str, Any]) -> Entry:
@@ -39,13 +52,34 @@ def entries_named(name: str, given: Mapping[str, Any]) -> list[Entry]:
 
     found = journal().latest(1) if name == LAST else journal().named(name)
     if not found:
-        raise InvalidTask(
-            f"This machine's journal of runs knows no run{'' if name == LAST else f' {name!r}, nor a task of this id'}. "
-            "Give the task's ARN, or 'cluster::task_arn' as `run --detach` prints it."
-        )
+        raise InvalidTask(_unknown(name))
     for option, of in (("region", "region"), ("endpoint_url", "endpoint")):
         found = [entry for entry in found if getattr(entry.place, of) == given[option]] or found
     return found
+
+
+def _unknown(name: str) -> str:
+    if name == LAST:
+        return f"This machine's journal of runs knows no run.{_ARN_INSTEAD}"
+    return (
+        f"This machine's journal of runs knows no run {name!r}, nor a task of this id.{_nearest(name) or _ARN_INSTEAD}"
+    )
+
+
+def _nearest(name: str) -> str:
+    """Suggest a run or a task of late: one that is alike but for a slip, else one whose id begins so."""
+    from ecs_block.plan.shape import did_you_mean
+
+    return did_you_mean(name, dict.fromkeys(known_names(_LATE)), alike=_ALIKE)
+
+
+def known_names(most: int) -> Iterator[str]:
+    """Give the names of the newest runs: of each the run id, then the short ids of its tasks."""
+    from ecs_block.engine.journal import journal
+
+    for entry in journal().latest(most):
+        yield entry.run_id
+        yield from (short_name(task.rpartition("::")[2]) for task in entry.tasks)
 
 
 def run_of(entry: Entry, given: Mapping[str, Any], hook: Hook) -> Run:

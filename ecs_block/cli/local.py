@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import threading
@@ -15,13 +16,25 @@ import click
 from ecs_block.arn import short_name
 from ecs_block.cli import exits
 from ecs_block.cli.fields import has_execution_role
+from ecs_block.cli.help import Subverbs
+from ecs_block.cli.kinds import Seconds
 from ecs_block.cli.output import Console, speaks
-from ecs_block.errors import EcsBlockError
+from ecs_block.errors import EcsBlockError, InvalidTask
 
 if TYPE_CHECKING:
     from ecs_block.local import LocalCloud
     from ecs_block.task import ECSTask
 
+_GROUP_EXAMPLES = """\
+Examples:
+
+\b
+    ecs-block local up > cloud.env &
+    . ./cloud.env
+    ecs-block run -- echo hello
+
+For one command there is a shorter way: ecs-block run --local -- echo hello
+"""
 _EXAMPLES = """\
 Examples:
 
@@ -41,7 +54,7 @@ class LocalMissing(EcsBlockError):
     """The extra `local` is not installed."""
 
 
-@click.group()
+@click.group(cls=Subverbs, epilog=_GROUP_EXAMPLES)
 def local() -> None:
     """Run a cloud of your own on this machine."""
 
@@ -49,7 +62,7 @@ def local() -> None:
 @local.command(epilog=_EXAMPLES)
 @click.option("--region", default="us-east-1", show_default=True, metavar="REGION", help="Region of the cloud.")
 @click.option(
-    "--state-seconds", type=click.FloatRange(min=0), default=0.02, show_default=True, metavar="SECONDS",
+    "--state-seconds", type=Seconds(), default=0.02, show_default=True, metavar="SECONDS",
     help="How long a task stays in each state before and after RUNNING.",
 )  # fmt: skip
 @speaks
@@ -107,12 +120,20 @@ def _forget_aws_settings() -> None:
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1")))
 
 
+def _cluster(given: str) -> str:
+    """Give a cluster's name. Raises InvalidTask for what AWS would refuse as one."""
+    name = short_name(given)
+    if not re.fullmatch(r"[a-zA-Z0-9_-]{1,255}", name):
+        raise InvalidTask(f"cluster {given!r} is neither a name nor an ARN; AWS accepts 1 to 255 of [a-zA-Z0-9_-].")
+    return name
+
+
 def _changes(task: ECSTask, cloud: LocalCloud) -> dict[str, Any]:
     changes: dict[str, Any] = {"aws_credentials": cloud.credentials}
     if not has_execution_role(task):
         changes["execution_role_arn"] = f"arn:aws:iam::{cloud.account_id}:role/ecsTaskExecutionRole"
     if task.cluster is not None:
-        changes["cluster"] = short_name(task.cluster)
+        changes["cluster"] = _cluster(task.cluster)
         cloud.client("ecs").create_cluster(
             clusterName=changes["cluster"], capacityProviders=["FARGATE", "FARGATE_SPOT"]
         )

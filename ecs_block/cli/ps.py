@@ -29,7 +29,8 @@ Examples:
 \b
   Stop what this machine's journal does not know, after a look at it:
     ecs-block ps --orphans
-    ecs-block ps --orphans --query '[].identifier' | jq -r '.[]' | xargs -n 1 ecs-block stop
+    ecs-block ps --orphans --query '[].identifier' \\
+        | jq -r '.[]' | xargs -n 1 ecs-block stop
 """
 
 

@@ -11,6 +11,7 @@ import click
 from ecs_block.cli import exits
 from ecs_block.cli.fields import aws_options
 from ecs_block.cli.known import entries_named, run_of
+from ecs_block.cli.offers import open_runs
 from ecs_block.cli.output import Console, failure_of, gives_list, speaks
 from ecs_block.errors import InvalidTask
 
@@ -22,7 +23,7 @@ _EXAMPLES = """\
 Examples:
 
 \b
-  After a crash or a reboot: finish launches, wait for tasks, and tell how each run ended:
+  After a crash or a reboot: finish launches, wait, tell how each run ended:
     ecs-block resume
 \b
   Take up one run, and take a part of its result:
@@ -39,7 +40,7 @@ Exit codes: 0 when every run succeeded, or nothing was left; else that of the wo
 
 
 @click.command(epilog=_EXAMPLES)
-@click.argument("run_ids", nargs=-1, metavar="[RUN_ID]...")
+@click.argument("run_ids", nargs=-1, metavar="[RUN_ID]...", shell_complete=open_runs)
 @click.option("-d", "--no-wait", is_flag=True, help="Look once, and do not wait for the end of tasks that run.")
 @click.option("--give-up", is_flag=True, help="Record the outcome of RUN_ID as unknown; AWS is not asked.")
 @aws_options

@@ -10,6 +10,7 @@ import click
 from ecs_block.arn import parse_task_identifier, short_name
 from ecs_block.cli.fields import aws_options, credentials_of
 from ecs_block.cli.known import credentials_for, entry_named, is_identifier, run_of
+from ecs_block.cli.offers import run_names
 from ecs_block.cli.output import Console, gives_result, speaks
 from ecs_block.errors import InfrastructureNotFound
 
@@ -27,7 +28,7 @@ Examples:
     id=$(ecs-block run -d -- ./build.sh)
     ecs-block wait "$id" && echo built
 \b
-  Wait for a run by its run id; for the newest one, and take a part of its result:
+  Wait for a run by its run id; for the newest one, of which a part is shown:
     ecs-block wait nightly-2026-11-20
     ecs-block wait last --query 'containers[].[name, exit_code]'
 """
@@ -39,14 +40,15 @@ Examples:
     id=$(ecs-block run -d -- sleep 3600)
     ecs-block stop "$id"
 \b
-  Stop a run by its run id, a task by its ARN:
+  Stop a run by its run id, a task by its short id, or the newest run:
     ecs-block stop nightly-2026-11-20
-    ecs-block stop arn:aws:ecs:eu-central-1:123456789012:task/default/0123456789abcdef0123456789abcdef
+    ecs-block stop 0123456789abcdef0123456789abcdef
+    ecs-block stop last
 """
 
 
 @click.command(epilog=_WAIT_EXAMPLES)
-@click.argument("identifier", metavar="ID")
+@click.argument("identifier", metavar="ID", shell_complete=run_names)
 @aws_options
 @gives_result
 @speaks
@@ -57,8 +59,12 @@ def wait(console: Console, identifier: str, **given: Any) -> int:
     short id, or `last` for the newest run. A run that has ended gives its recorded result. Ctrl-C ends the waiting, not
     the task.
     """
+    console.given = given
     if is_identifier(identifier):
-        return console.finish(_owner(identifier, given).attach(identifier, on_event=console.event))
+        owner = owner_of(identifier, given)
+        console.identifier = identifier
+        console.show_run()
+        return console.finish(owner.attach(identifier, on_event=console.event))
     return console.finish(_outcome_of(console, entry_named(identifier, given), given))
 
 
@@ -68,13 +74,15 @@ def _outcome_of(console: Console, entry: Entry, given: Mapping[str, Any]) -> ECS
     from ecs_block.engine.prepare import Control
     from ecs_block.engine.resume import recorded, resumed
 
-    if entry.state == "intended":
+    if entry.launch_is_open:
+        known = f"Only {len(entry.tasks)} of {entry.count} tasks" if entry.tasks else "No task"
+        are = "are" if len(entry.tasks) > 1 else "is"
         raise InfrastructureNotFound(
-            f"No task of the run {entry.run_id!r} is known: its launch was not finished. `ecs-block resume {entry.run_id}` "
-            "finishes it, or tells what became of it."
+            f"{known} of the run {entry.run_id!r} {are} known: its launch was not finished. "
+            f"`ecs-block resume {entry.run_id}` finishes it, or tells what became of it."
         )
-    if entry.state == "ended":
-        console.step(f"the run {entry.run_id} has ended before; this is its recorded result")
+    console.run_id = entry.run_id
+    console.show_run()
 
     async def to_its_end() -> Found:
         return await resumed(run_of(entry, given, console.event), entry)
@@ -87,7 +95,7 @@ def _outcome_of(console: Console, entry: Entry, given: Mapping[str, Any]) -> ECS
 
 
 @click.command(epilog=_STOP_EXAMPLES)
-@click.argument("identifier", metavar="ID")
+@click.argument("identifier", metavar="ID", shell_complete=run_names)
 @aws_options
 @speaks
 def stop(console: Console, identifier: str, **given: Any) -> int:
@@ -97,7 +105,7 @@ def stop(console: Console, identifier: str, **given: Any) -> int:
     short id, or `last` for the newest run. Nothing more is started for a run that was told to stop.
     """
     if is_identifier(identifier):
-        _stop(console, identifier, _owner(identifier, given))
+        _stop(console, identifier, owner_of(identifier, given))
         return 0
     from ecs_block.engine.journal import journal
 
@@ -122,7 +130,7 @@ def _stop(console: Console, identifier: str, owner: ECSTask) -> None:
     console.step(f"task {short_name(identifier)} was told to stop")
 
 
-def _owner(identifier: str, given: Mapping[str, Any]) -> ECSTask:
+def owner_of(identifier: str, given: Mapping[str, Any]) -> ECSTask:
     """Give a task object that talks to the region of a task. Raises InvalidTask for what is no identifier."""
     arn = parse_task_identifier(identifier).task_arn
     credentials = credentials_of(given)

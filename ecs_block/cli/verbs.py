@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from ecs_block.cli import VERBS, exits, overview
+from ecs_block.cli.help import dressed, refuse_unknown, told
 from ecs_block.cli.streams import print_out
 
 
@@ -22,27 +24,25 @@ class _Verbs(click.Group):
             return None
         file, member, _ = VERBS[name]
         command: click.Command = getattr(import_module(f"ecs_block.cli.{file}"), member)
-        return command
+        return dressed(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in VERBS and not args[0].startswith("-"):
-            raise click.UsageError(f"No such command {args[0]!r}.{_nearest(args[0])}", ctx)
+        refuse_unknown(args[0], list(VERBS), ctx)
         return super().resolve_command(ctx, args)
 
     def get_help(self, ctx: click.Context) -> str:
         return overview()
 
-
-def _nearest(name: str) -> str:
-    from ecs_block.plan.shape import did_you_mean
-
-    return did_you_mean(name, list(VERBS))
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Offer the verbs, without loading them."""
+        verbs = [CompletionItem(name, help=VERBS[name][2]) for name in VERBS if name.startswith(incomplete)]
+        return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 def _show_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
-    if wanted:
+    if wanted and not ctx.resilient_parsing:
         from ecs_block import __version__
 
         print_out(f"ecs-block {__version__}")
@@ -51,15 +51,15 @@ def _show_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version)
-def _ecs_block() -> None:
-    pass
+def ecs_block() -> None:
+    """Run a command as an Amazon ECS task, and be told truthfully what became of it."""
 
 
 def code_of(words: Sequence[str]) -> int:
     """Run the verb and give the exit code."""
     try:
         # Not click's standalone mode, in which its own exit codes and messages stand in for ours.
-        code = _ecs_block.main(words, prog_name="ecs-block", standalone_mode=False)
+        code = ecs_block.main(words, prog_name="ecs-block", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return exits.USAGE
@@ -73,7 +73,7 @@ def code_of(words: Sequence[str]) -> int:
 
 
 def _usage(error: click.ClickException) -> int:
-    click.echo(f"ecs-block: error: {error.format_message()}", err=True)
+    click.echo(f"ecs-block: error: {told(error)}", err=True)
     ctx = getattr(error, "ctx", None)
     if ctx is not None:
         click.echo(f"Try '{ctx.command_path} --help'.", err=True)

@@ -14,9 +14,9 @@ from ecs_block.plan.definition import MAIN_CONTAINER
 ATTACH_PATIENCE = 10.0  # seconds in which a task that was only just started may not be known yet
 
 
-async def known_task(run: Run, cluster: str, arn: str) -> Mapping[str, Any]:
+async def known_task(run: Run, cluster: str, arn: str, *, patience: float = ATTACH_PATIENCE) -> Mapping[str, Any]:
     """Describe a task. Raises InfrastructureNotFound when AWS does not know it, or the cluster."""
-    deadline = run.conversation.clock.now() + ATTACH_PATIENCE
+    deadline = run.conversation.clock.now() + patience
     while True:
         try:
             answer = await run.conversation.ask("ecs", "DescribeTasks", cluster=cluster, tasks=[arn])
@@ -51,16 +51,19 @@ def main_of(run: Run, task: Mapping[str, Any]) -> str:
 async def learn_definition(run: Run, task: Task) -> None:
     """Read from the definition which containers are essential and where the output goes."""
     try:
-        answer = await run.conversation.ask(
-            "ecs", "DescribeTaskDefinition", taskDefinition=task.task["taskDefinitionArn"]
-        )
+        await read_definition(run, task)
     except AwsError as error:
         run.teller.trouble(
             f"The task's definition cannot be read, so its output is not shown: {error}", str(task.identifier)
         )
-        return
+
+
+async def read_definition(run: Run, task: Task) -> str | None:
+    """Do so, and give the log driver of the main container. Raises AwsError."""
+    answer = await run.conversation.ask("ecs", "DescribeTaskDefinition", taskDefinition=task.task["taskDefinitionArn"])
     containers = answer["taskDefinition"].get("containerDefinitions") or []
     task.essential = frozenset(str(item["name"]) for item in containers if item.get("essential", True))
     logging = (get_container(containers, task.main) or {}).get("logConfiguration") or {}
     if logging.get("logDriver") == "awslogs":
         task.log_options = logging.get("options") or {}
+    return logging.get("logDriver")

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -153,6 +153,19 @@ def block_on(work: Callable[[], Coroutine[Any, Any, T]], control: Control) -> T:
     return value
 
 
+def _tell_detached(identifiers: Sequence[str]) -> None:
+    for identifier in identifiers:
+        sys.stderr.write(
+            f"Detached from {identifier}, which may not have stopped yet.\n"
+            f"  wait for it:  ecs-block wait {identifier}\n"
+            f"  stop it:      ecs-block stop {identifier}\n"
+        )
+
+
+tell_detached: Callable[[Sequence[str]], None] = _tell_detached
+"""Tells which tasks are left to themselves; the command line has its own way to say it."""
+
+
 def _finish(portal: BlockingPortal, call: Call, control: Control) -> None:
     """After an interrupt: cancel, and wait for the tasks to be stopped; a second interrupt stops the waiting."""
     portal.start_task_soon(call.cancel)  # without waiting: the loop may be held up by a slow hook
@@ -161,12 +174,7 @@ def _finish(portal: BlockingPortal, call: Call, control: Control) -> None:
     except (KeyboardInterrupt, Terminated):
         left = list(control.identifiers)
         portal.call(control.detach)
-        for identifier in left:
-            sys.stderr.write(
-                f"Detached from {identifier}, which may not have stopped yet.\n"
-                f"  wait for it:  ecs-block wait {identifier}\n"
-                f"  stop it:      ecs-block stop {identifier}\n"
-            )
+        tell_detached(left)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from ecs_block.engine.pace import rate_of
 from ecs_block.engine.relay import Relay
 from ecs_block.engine.stream import HOLD, LATEST, SWEEP_EVERY, Sink, Stream
 from ecs_block.errors import AwsError, Kind
-from ecs_block.plan.follow import LogEvent
+from ecs_block.plan.follow import Follower, LogEvent
 
 logger = logging.getLogger("ecs_block")
 
@@ -45,9 +45,9 @@ class LogReader:
         self._streams: dict[int, Stream] = {}
         self._relay = Relay(self._turn, conversation.clock)
 
-    def open(self, group: str, name: str, region: str | None, sink: Sink) -> Stream:
-        """Begin to follow a stream."""
-        stream = Stream(group, name, region, sink, self._clock.now())
+    def open(self, group: str, name: str, region: str | None, sink: Sink, follower: Follower | None = None) -> Stream:
+        """Begin to follow a stream, from where a `follower` stands if there is one."""
+        stream = Stream(group, name, region, sink, self._clock.now(), follower)
         self._streams[id(stream)] = stream
         self._relay.poke()
         return stream

@@ -14,7 +14,7 @@ from ecs_block.arn import TaskIdentifier, short_name
 from ecs_block.engine.logs import LogReader, reader_for, stream_name
 from ecs_block.engine.prepare import Run
 from ecs_block.engine.stop import stop
-from ecs_block.engine.stream import Stream
+from ecs_block.engine.stream import Sink, Stream
 from ecs_block.engine.watch import MISSING_PATIENCE, RUNNING, STOPPED, Watched, Watcher, watcher_for
 from ecs_block.errors import (
     AwsError,
@@ -25,10 +25,12 @@ from ecs_block.errors import (
     TaskStartTimeout,
 )
 from ecs_block.plan.advice import advice_for
+from ecs_block.plan.follow import Follower
 from ecs_block.plan.result import ECSTaskResult, LogComplete, result_of
 from ecs_block.plan.verdict import NO_EXIT_CODE, Verdict, judge
 
 STOP_PATIENCE = 300.0  # seconds from StopTask to STOPPED: a stopTimeout of up to 120 s, and the network's removal
+SEEN_WITHIN = 60.0  # seconds; an older look says nothing of how it is now
 TAIL = 20  # lines
 
 # A platform may say of itself that all lines can be read as soon as it says STOPPED. AWS does not; LocalCloud does.
@@ -50,6 +52,10 @@ class Task:
     start_by: float = math.inf
     on_start: Callable[[], None] | None = None
     output_prefix: str = ""
+    sink: Sink | None = None
+    """Takes the output, whatever the block says of it; None: it goes where the run's does."""
+    follower: Follower | None = None
+    """Knows what was shown of the output before."""
     told: str = field(default="", init=False)
     stream: Stream | None = field(default=None, init=False)
     timeout: EcsBlockError | None = field(default=None, init=False)
@@ -60,6 +66,11 @@ class Task:
     def identifier(self) -> TaskIdentifier:
         """What names the task to everybody."""
         return TaskIdentifier(self.cluster, str(self.task["taskArn"]))
+
+    @property
+    def is_shown(self) -> bool:
+        """True when somebody wants its output, and it can be read."""
+        return self.log_options is not None and (self.sink is not None or bool(self.run.fields.stream_output))
 
 
 async def outcome_of(task: Task) -> ECSTaskResult:
@@ -97,13 +108,13 @@ async def outcome_of(task: Task) -> ECSTaskResult:
 
 async def _to_its_end(task: Task, watcher: Watcher, watched: Watched, reader: LogReader) -> EcsBlockError | None:
     """Watch and show the output until both have ended. Returns what kept the end from being seen."""
-    if task.log_options is None or not task.run.fields.stream_output:
+    if not task.is_shown:
         return await _watch(task, watcher, watched, reader, None)
     # Nothing inside may raise but a cancellation: a task group would wrap it.
     async with anyio.create_task_group() as group:
         failure = await _watch(task, watcher, watched, reader, group)
         if task.stream is not None:
-            reader.stopped(task.stream, complete_at_stop=_complete_at_stop(watched.task))
+            reader.stopped(task.stream, complete_at_stop=complete_at_stop(watched.task))
     return failure
 
 
@@ -128,8 +139,11 @@ async def _watch(
             return _lost(task)
         gone_on_too_long = task.run.conversation.clock.now() >= watched.deadline
         if gone_on_too_long and watched.rank < STOPPED:
+            if _was_stopped(task, watched):
+                return task.timeout  # long ago, and still it is not STOPPED
             if task.timeout is not None:
-                return task.timeout  # it was stopped long ago, and still is not STOPPED
+                watcher.wake_at(watched, task.run.conversation.clock.now() + SEEN_WITHIN)
+                continue
             await _time_is_up(task, watcher, watched)
     return None
 
@@ -149,13 +163,13 @@ def _started(task: Task, watcher: Watcher, watched: Watched, reader: LogReader, 
         limit = task.run.fields.task_run_timeout_seconds
         task.start_by = math.inf
         watcher.wake_at(watched, task.run.conversation.clock.now() + limit if limit is not None else math.inf)
-    if task.stream is None and task.log_options is not None and task.run.fields.stream_output:
+    if task.stream is None and task.log_options is not None and task.is_shown:
         name = stream_name(task.log_options, task.main, watched.task)
         if name is not None and group is not None and _ran(watched, task.main):
-            sink = task.run.teller.lines(str(task.identifier), prefix=task.output_prefix)
+            sink = task.sink or task.run.teller.lines(str(task.identifier), prefix=task.output_prefix)
             region = task.log_options.get("awslogs-region")
-            task.stream = reader.open(task.log_options["awslogs-group"], name, region, sink)
-            if _complete_at_stop(watched.task):
+            task.stream = reader.open(task.log_options["awslogs-group"], name, region, sink, task.follower)
+            if complete_at_stop(watched.task):
                 task.stream.settling.hold = 0.0
             group.start_soon(reader.drained, task.stream)
 
@@ -167,9 +181,17 @@ def _ran(watched: Watched, main: str) -> bool:
     return any(item.get("exitCode") is not None for item in watched.task.get("containers") or [])
 
 
-def _complete_at_stop(task: Mapping[str, Any]) -> bool:
+def complete_at_stop(task: Mapping[str, Any]) -> bool:
+    """Tell whether the platform says that all lines of a task can be read once it is STOPPED."""
     said = {(item.get("name"), item.get("value")) for item in task.get("attributes") or []}
     return LOG_DELIVERY in said
+
+
+def _was_stopped(task: Task, watched: Watched) -> bool:
+    """Tell whether a task that was told to stop is to be taken for stopped: not while AWS cannot show how it ended."""
+    if not isinstance(task.timeout, TaskStartTimeout | TaskRunTimeout):
+        return task.timeout is not None  # an interrupted caller does not wait for that
+    return task.run.conversation.clock.now() - watched.seen_at <= SEEN_WITHIN
 
 
 def _is_lost(watched: Watched, now: float) -> bool:
@@ -245,7 +267,7 @@ async def _stop_and_settle(task: Task, watcher: Watcher, watched: Watched, reade
     if failure is not None:
         return
     if task.stream is not None:
-        reader.stopped(task.stream, complete_at_stop=_complete_at_stop(watched.task))
+        reader.stopped(task.stream, complete_at_stop=complete_at_stop(watched.task))
         await reader.drained(task.stream)
     task.run.control.identifiers.pop(identifier, None)
     judged = judge(watched.task, task.main, task.essential)

@@ -142,16 +142,21 @@ def _debug(what: str, payload: Mapping[str, Any]) -> None:
 async def _request(run: Run, plan: Sketch, facts: Facts) -> Request:
     """Build and check the request; look the network up only if the finished request needs it."""
     fields = run.fields
-    if run.run_id is not None and (path := requests.touches_identity(fields.task_customizations)):
-        raise PatchError(
-            f"task_customizations changes {path}, which ties the request to the run id {run.run_id!r}; remove it."
-        )
+    check_patches(fields, run.run_id)
     request = _unless_it_needs_subnets(fields, plan, facts)
     if request is None:
         subnets = await network.subnets_of(run.conversation, fields.vpc_id)
         request = plans.run_request(fields, plan, facts, subnets=subnets)
     plans.check_request(request, input_shape("RunTask"))
     return request
+
+
+def check_patches(fields: TaskFields, run_id: str | None) -> None:
+    """Refuse patches of what a run id decides. Raises PatchError."""
+    if run_id is not None and (path := requests.touches_identity(fields.task_customizations)):
+        raise PatchError(
+            f"task_customizations changes {path}, which ties the request to the run id {run_id!r}; remove it."
+        )
 
 
 def _unless_it_needs_subnets(fields: TaskFields, plan: Sketch, facts: Facts) -> Request | None:

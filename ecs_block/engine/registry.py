@@ -59,7 +59,7 @@ _loop_locks: RunVar[dict[Any, anyio.Lock]] = RunVar("ecs_block_registry_locks")
 async def describe_linked(conversation: Conversation, name: str) -> Mapping[str, Any]:
     """Describe the definition that a block links. Raises TaskDefinitionNotFound, or InvalidTask when it is not active."""
     key = (conversation.aws.key, name)
-    async with _one_at_a_time(conversation, ("linked", *key)):
+    async with one_at_a_time(conversation, ("linked", *key)):
         known = _memory.linked.get(key)
         if known is not None and known[1] > conversation.clock.now():
             return known[0]
@@ -83,7 +83,7 @@ async def reuse_or_register(conversation: Conversation, definition: Definition) 
     Raises InvalidTask, before AWS is asked, for one that AWS could not take.
     """
     key = (conversation.aws.key, definition["family"], definitions.fingerprint(definition, output_only()))
-    async with _one_at_a_time(conversation, key[:2]):
+    async with one_at_a_time(conversation, key[:2]):
         known = _memory.revisions.get(key)
         if known is not None:
             return Revision(known, registered=False)
@@ -169,7 +169,7 @@ async def _deregister(conversation: Conversation, arn: str) -> None:
 
 
 @asynccontextmanager
-async def _one_at_a_time(conversation: Conversation, key: tuple[Any, ...]) -> AsyncIterator[None]:
+async def one_at_a_time(conversation: Conversation, key: tuple[Any, ...]) -> AsyncIterator[None]:
     """Let one run of the process at a time ask for a definition: the others find its answer."""
     try:
         locks = _loop_locks.get()

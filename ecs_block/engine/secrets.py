@@ -26,6 +26,13 @@ async def revealer(conversation: Conversation, values: Iterable[Given | None]) -
     return lambda value: found[value] if isinstance(value, SecretReference) else _text(value)
 
 
+def check_here(values: Iterable[Given | None]) -> None:
+    """Look up those references that this machine has to know. Raises InvalidTask for one that is not there."""
+    for value in values:
+        if isinstance(value, SecretReference) and value.kind in ("env", "file"):
+            read_reference(value)
+
+
 def _text(value: str | SecretStr) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 

@@ -25,9 +25,11 @@ Sink = Callable[[Sequence[LogEvent]], None]
 
 
 class Stream:
-    """One log stream that is being followed."""
+    """One log stream that is being followed. A `follower` knows what was read of it before."""
 
-    def __init__(self, group: str, name: str, region: str | None, sink: Sink, now: float) -> None:
+    def __init__(
+        self, group: str, name: str, region: str | None, sink: Sink, now: float, follower: Follower | None = None
+    ) -> None:
         self.group = group
         self.name = name
         self.region = region
@@ -35,7 +37,7 @@ class Stream:
         self.due = now
         self.done = Ticket()
         self.tail: deque[str] = deque(maxlen=TAIL)
-        self.follower = Follower()
+        self.follower = follower or Follower()
         self.settling = Settling(HOLD)
         self.quiet = QUIET
         self.opened_at = now

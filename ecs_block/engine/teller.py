@@ -13,6 +13,7 @@ from ecs_block.arn import short_name
 from ecs_block.events import Event, Hook
 from ecs_block.plan.follow import LogEvent
 from ecs_block.plan.result import ECSTaskResult
+from ecs_block.plan.terminal import safe_for_terminal
 
 logger = logging.getLogger("ecs_block")
 
@@ -66,9 +67,7 @@ class Teller:
 
         def sink(lines: Sequence[LogEvent]) -> None:
             # Looked up when it is written: a notebook or a test may have replaced the stream meanwhile.
-            output = self._output or sys.stderr
-            output.write("".join(f"{prefix}{line.message}\n" for line in lines))
-            output.flush()
+            write_lines(self._output or sys.stderr, lines, prefix=prefix)
             if self._hook is not None:
                 for line in lines:
                     at = datetime.fromtimestamp(line.timestamp / 1000, UTC)
@@ -84,3 +83,24 @@ class Teller:
         except Exception:
             hook, self._hook = self._hook, None
             logger.exception("%sThe hook %r raised, and is not called any more; the run goes on.", self._prefix, hook)
+
+
+def write_lines(output: TextIO, lines: Sequence[LogEvent], *, prefix: str = "", stamped: bool = False) -> None:
+    """Write a container's lines as they are; to a terminal without what could steer it. `stamped`: with their times."""
+    messages = [line.message for line in lines]
+    if _is_terminal(output):
+        messages = [safe_for_terminal(message) for message in messages]
+    stamps = [f"{stamp_of(line)} " if stamped else "" for line in lines]
+    output.write("".join(f"{prefix}{stamp}{message}\n" for stamp, message in zip(stamps, messages, strict=True)))
+    output.flush()
+
+
+def stamp_of(line: LogEvent) -> str:
+    """Write the time of a line: ISO 8601, UTC, to the millisecond."""
+    at = datetime.fromtimestamp(line.timestamp / 1000, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{line.timestamp % 1000:03}Z"
+
+
+def _is_terminal(output: TextIO) -> bool:
+    isatty = getattr(output, "isatty", None)  # what a caller gives may have no more than write and flush
+    return bool(isatty and isatty())

@@ -87,6 +87,7 @@ class Watched:
         "looks",
         "missing_since",
         "rank",
+        "seen_at",
         "task",
         "ticket",
         "version",
@@ -102,6 +103,7 @@ class Watched:
         self.version = -1
         self.rank = -1
         self.missing_since: float | None = None
+        self.seen_at = -math.inf
         self.error: AwsError | None = None
         self.ticket = Ticket()
 
@@ -260,6 +262,7 @@ class Watcher:
         seen = {str(task.get("taskArn")): task for task in answer.get("tasks") or []}
         for watched in batch:
             task = seen.get(watched.arn)
+            watched.seen_at = now
             told = watched.observe(task) if task is not None else self._missing(watched, now)
             watched.looks += 1
             self._look_at(watched, now + self._pause(watched))

@@ -30,10 +30,14 @@ class LogEvent(NamedTuple):
 
 
 class Follower:
-    """Tells for one stream which of the events read are new. Remembers only the last `overlap` milliseconds."""
+    """Tells for one stream which of the events read are new. Remembers only the last `overlap` milliseconds.
 
-    def __init__(self, overlap: int = OVERLAP) -> None:
+    Events from before `since` (milliseconds) are none of its business.
+    """
+
+    def __init__(self, overlap: int = OVERLAP, since: int = 0) -> None:
         self._overlap = overlap
+        self._since = since
         # By second of the event, so that forgetting is cheap; hashes instead of lines, so that waiting is.
         self._taken: dict[int, dict[int, int]] = defaultdict(dict)
         self._swept: dict[int, int] = {}
@@ -43,7 +47,7 @@ class Follower:
     @property
     def window_start(self) -> int:
         """Where the next sweep must begin to miss nothing that is late by no more than the overlap."""
-        return 0 if self._newest is None else max(0, self._newest - self._overlap)
+        return self._start(self._overlap)
 
     def along_token(self, events: Iterable[LogEvent]) -> list[LogEvent]:
         """Take a page read with the forward token that the last page gave. The API gives no event twice that way."""
@@ -55,8 +59,7 @@ class Follower:
         `reach` is how far it goes back from the newest event (milliseconds); None: as far as is remembered.
         """
         self._swept.clear()
-        back = self._overlap if reach is None else min(reach, self._overlap)
-        self._from = 0 if self._newest is None else max(0, self._newest - back)
+        self._from = self._start(self._overlap if reach is None else min(reach, self._overlap))
         return self._from
 
     def sweep(self, events: Iterable[LogEvent]) -> list[LogEvent]:
@@ -78,6 +81,9 @@ class Follower:
         start = self.window_start // 1000
         for second in [second for second in self._taken if second < start]:
             del self._taken[second]
+
+    def _start(self, back: int) -> int:
+        return self._since if self._newest is None else max(self._since, self._newest - back)
 
     def _take(self, event: LogEvent, key: int) -> LogEvent:
         taken = self._taken[event.timestamp // 1000]

@@ -31,8 +31,13 @@ def caller_policy(
     *,
     account: str = "*",
     events: str | None = None,
+    check: bool = False,
 ) -> Policy:
-    """Give what the caller of `run` needs for exactly this block; `events` is the URL of the queue of task events."""
+    """Give what the caller of `run` needs for exactly this block; `events` is the URL of the queue of task events.
+
+    It serves also who waits for its tasks, stops, lists or resumes them, reads their logs, or asks what a run would change.
+    With `check`, it serves who looks at all beforehand, too.
+    """
     arn = _Arns(region, account, short_name(str(request.get("cluster") or DEFAULT_CLUSTER)))
     return _policy(
         [
@@ -49,6 +54,7 @@ def caller_policy(
             *_reading_logs(fields, plan, arn),
             *_reading_secrets([*fields.env.values(), *fields.cloudwatch_logs_options.values()], arn),
             *([_allow("Events", ["sqs:ReceiveMessage", "sqs:DeleteMessage"], [_queue(events)])] if events else []),
+            *(_checking(plan, request, arn) if check else []),
         ]
     )
 
@@ -72,10 +78,10 @@ def execution_role_policy(plan: Sketch, region: str, *, account: str = "*") -> P
     for group, create in groups.items():
         actions = ["logs:CreateLogStream", "logs:PutLogEvents", *(["logs:CreateLogGroup"] if create else [])]
         statements.append(_allow("Logs", actions, [arn.log_group(group), f"{arn.log_group(group)}:*"]))
-    secrets = sorted({str(secret["valueFrom"]) for item in containers for secret in item.get("secrets") or []})
+    secrets = _definition_secrets(plan)
     statements += _secret_statements(
         [name for name in secrets if ":secretsmanager:" not in name],
-        [":".join(name.split(":")[:7]) for name in secrets if ":secretsmanager:" in name],
+        [_whole_secret(name) for name in secrets if ":secretsmanager:" in name],
         arn,
         many=True,
     )
@@ -149,17 +155,43 @@ def _tagging(fields: TaskFields, plan: Sketch, request: Mapping[str, Any], arn: 
 
 
 def _passing(plan: Sketch, request: Mapping[str, Any]) -> list[Statement]:
-    overrides = request.get("overrides") or {}
-    roles = {
-        str(place[m])
-        for m in ("executionRoleArn", "taskRoleArn")
-        for place in (plan.definition, overrides)
-        if place.get(m)
-    }
+    roles = _roles(plan, request)
     if not roles:
         return []
     condition = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
-    return [{**_allow("PassRoles", ["iam:PassRole"], sorted(roles)), "Condition": condition}]
+    return [{**_allow("PassRoles", ["iam:PassRole"], roles), "Condition": condition}]
+
+
+def _roles(plan: Sketch, request: Mapping[str, Any]) -> list[str]:
+    places = (plan.definition, request.get("overrides") or {})
+    return sorted({str(place[m]) for m in ("executionRoleArn", "taskRoleArn") for place in places if place.get(m)})
+
+
+def _checking(plan: Sketch, request: Mapping[str, Any], arn: _Arns) -> list[Statement]:
+    """Give what `check` looks at and a run does not. sts:GetCallerIdentity needs no permission."""
+    statements = [_allow("CheckCluster", ["ecs:DescribeClusters"], [arn.ecs(f"cluster/{arn.cluster}")])]
+    anywhere = ["ec2:DescribeSubnets", "ec2:DescribeRouteTables"] if plan.needs_network else []
+    if roles := _roles(plan, request):
+        statements.append(_allow("CheckRoles", ["iam:GetRole"], roles))
+        anywhere.append("iam:SimulatePrincipalPolicy")
+    if "awslogs-group" in (plan.log_options or {}):
+        anywhere.append("logs:DescribeLogGroups")
+    secrets = _definition_secrets(plan)
+    if kept := [_whole_secret(name) for name in secrets if ":secretsmanager:" in name]:
+        statements.append(_allow("CheckSecrets", ["secretsmanager:DescribeSecret"], kept))
+    if len(kept) < len(secrets):
+        anywhere.append("ssm:DescribeParameters")
+    return [*statements, *([_allow("Check", anywhere, ["*"])] if anywhere else [])]
+
+
+def _definition_secrets(plan: Sketch) -> list[str]:
+    containers: Sequence[Mapping[str, Any]] = plan.definition.get("containerDefinitions") or []
+    return sorted({str(secret["valueFrom"]) for item in containers for secret in item.get("secrets") or []})
+
+
+def _whole_secret(name: str) -> str:
+    """Give the ARN of a secret of which a definition may name a field."""
+    return ":".join(name.split(":")[:7])
 
 
 def _looking_up(plan: Sketch, request: Mapping[str, Any]) -> list[Statement]:

@@ -121,18 +121,18 @@ def _tags(given: Iterable[Mapping[str, str]], labels: Mapping[str, str]) -> list
     tags = {str(tag.get("key", "")): str(tag.get("value", "")) for tag in given}
     origin: dict[str, str] = {}
     for name, value in labels.items():
-        key = _accepted(name)
+        key = accepted_in_a_tag(name)
         if key in origin:
             raise InvalidTask(
                 f"labels {origin[key]!r} and {name!r} both become the tag {key!r}: AWS refuses some of their characters. "
                 "Rename one of them."
             )
         origin[key] = name
-        tags[key] = _accepted(value)
+        tags[key] = accepted_in_a_tag(value)
     return [{"key": key, "value": value} for key, value in tags.items()]
 
 
-def _accepted(text: str) -> str:
+def accepted_in_a_tag(text: str) -> str:
     """Replace what AWS refuses in a tag: it takes letters, numbers and spaces of any script, and `_.:/=+-@`."""
     return "".join(c if c in "_.:/=+-@" or unicodedata.category(c)[0] in "LNZ" else "-" for c in text)
 

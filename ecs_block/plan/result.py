@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, field_seriali
 from ecs_block import errors
 from ecs_block.arn import TaskIdentifier
 from ecs_block.errors import TaskFailed
-from ecs_block.plan import verdict
+from ecs_block.plan import timeline, verdict
 from ecs_block.plan.verdict import Outcome, Verdict
 
 _ERROR_SCHEMA = {
@@ -133,6 +133,33 @@ class ECSTaskResult(_Frozen):
             "unknown": "ended in a way that nobody can know",
         }
         return f"Task {self.identifier or '(none started)'} {words[self.outcome]}."
+
+    def timeline(self, width: int = 80) -> str:
+        """Draw the phases of the run as bars of text: a row for each phase, or for each task where there are several.
+
+        Nothing is wider than `width` columns (at least 20). A phase whose times are unknown is left out.
+        """
+        return timeline.text(self, width)
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from ecs_block.plan import notebook
+
+        return notebook.of_result(self)
+
+
+class ECSTaskResults(list[ECSTaskResult]):
+    """The results of a `map`, in order: a list that can be looked at."""
+
+    def timeline(self, width: int = 80) -> str:
+        """Draw a bar of text for each task, on one axis; of more than 200, those that did not succeed come first."""
+        return timeline.text_of_many(self, width)
+
+    def _repr_html_(self) -> str:
+        """Show them in a notebook."""
+        from ecs_block.plan import notebook
+
+        return notebook.of_results(self)
 
 
 _TIMES = {

@@ -7,7 +7,7 @@ shapes are botocore's objects; they are handed in, so this file needs no botocor
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _SCALARS: dict[str, tuple[type, ...]] = {
@@ -26,12 +26,18 @@ _NAMES = {
     "double": "a number",
     "boolean": "true or false",
 }
+_BEGUN = 4  # characters of a name that are no accident
 
 
-def did_you_mean(name: str, known: Iterator[str] | Mapping[str, Any] | list[str]) -> str:
-    """Give ` Did you mean 'x'?` for the nearest known name, or nothing."""
+def did_you_mean(name: str, known: Iterable[str], *, alike: float = 0.6) -> str:
+    """Give ` Did you mean 'x'?` for the nearest known name, or nothing.
+
+    `alike` is how near it must be, from 0 to 1. Where none is, a name that goes on where this one ends is near, too.
+    """
     lowered = {option.lower(): option for option in known}
-    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=alike)
+    if not near and len(name) >= _BEGUN:
+        near = [option for option in lowered if option.startswith(name.lower())]
     return f" Did you mean {lowered[near[0]]!r}?" if near else ""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import calls
 import pytest
 
 from ecs_block.local import LocalCloud
@@ -50,7 +51,8 @@ class Command:
     """Runs `ecs-block` in an environment of its own."""
 
     def __init__(self, variables: dict[str, str]) -> None:
-        self.variables = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables}
+        recorded = {"PYTHONPATH": f"{calls.RECORDING}:{ROOT}", calls.VARIABLE: os.environ[calls.VARIABLE]}
+        self.variables = {"PATH": os.environ["PATH"], **recorded, **variables}
 
     def __call__(self, *words: str, stdin: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""

@@ -288,7 +288,7 @@ def test_the_same_run_id_in_two_places(on_aws: Any, other_cloud: LocalCloud) -> 
 
 
 def test_detached_by_a_second_interrupt(on_aws: Any, cloud: LocalCloud, eventually: Callable[..., Any]) -> None:
-    """The last words name `resume`."""
+    """The last words name what waits for the run, and what stops it."""
     script = "trap '' TERM; while :; do sleep 0.05; done"
     started = on_aws.start("run", "--no-logs", "--run-id", "detached", "--", "sh", "-c", script)
     find = lambda: next((task for task in cloud.tasks if task.get("startedBy") == "detached"), {})  # noqa: E731
@@ -298,4 +298,5 @@ def test_detached_by_a_second_interrupt(on_aws: Any, cloud: LocalCloud, eventual
     started.signal(signal.SIGINT)
     done = started.end()
     assert done.returncode == 130
-    assert "ecs-block resume detached" in done.stderr
+    assert "ecs-block wait detached" in done.stderr
+    assert "ecs-block stop detached" in done.stderr

@@ -64,7 +64,14 @@ def test_second_interrupt_detaches(on_aws: Any, role: str, cloud: LocalCloud, ev
     started.signal(signal.SIGINT)
     done = started.end()
     assert done.returncode == 130
-    assert f"ecs-block stop {task['clusterArn']}::{task['taskArn']}" in done.stderr
+    run_id = task["startedBy"]
+    hints = [line.partition("ecs-block: ")[2] for line in done.stderr.splitlines()[-3:]]
+    assert hints == [
+        f"follow: ecs-block logs -f {run_id}",
+        f"wait: ecs-block wait {run_id}",
+        f"stop: ecs-block stop {run_id}",
+    ]
+    assert "stopping the task; Ctrl-C again does not wait for it" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -75,7 +82,10 @@ def test_interrupted_wait_leaves_the_task_alone(on_aws: Any, cloud: LocalCloud, 
     started = on_aws.start("wait", identifier)
     eventually(lambda: cloud.calls["ecs:DescribeTasks"] > looks + 1)
     started.signal(signal.SIGINT)
-    assert started.end().returncode == 130
+    done = started.end()
+    assert done.returncode == 130
+    assert "The task goes on." in done.stderr
+    assert "ecs-block stop " in done.stderr
     task = next(task for task in cloud.tasks if identifier.endswith(task["taskArn"]))
     assert task["desiredStatus"] == "RUNNING"
     cloud.client("ecs").stop_task(task=task["taskArn"])

@@ -1,11 +1,8 @@
-"""Pipes that close early, readers that rest, and terminals."""
+"""Pipes that close early, and readers that rest."""
 
 from __future__ import annotations
 
 import os
-import pty
-import subprocess
-import sys
 from typing import Any
 
 from ecs_block.local import LocalCloud
@@ -59,27 +56,3 @@ def test_pipe_that_does_not_block(on_aws: Any, role: str) -> None:
     with open(ours) as pipe:
         assert pipe.read() == "".join(f"{number}\n" for number in range(1, 60001))
     assert started.end().returncode == 0
-
-
-def on_a_terminal(variables: dict[str, str], *words: str) -> str:
-    """Run the command with its stderr on a terminal, and give what that shows."""
-    ours, theirs = pty.openpty()
-    try:
-        command = [sys.executable, "-m", "ecs_block.cli", *words]
-        subprocess.run(
-            command, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs, timeout=60
-        )
-        return os.read(ours, 65536).decode()
-    finally:
-        os.close(ours)
-        os.close(theirs)
-
-
-def test_terminal(on_aws: Any) -> None:
-    """A terminal gets short lines, coloured unless NO_COLOR says otherwise; there are dates only where there is none."""
-    variables = on_aws.variables | {"TERM": "xterm"}
-    shown = on_a_terminal(variables, "run", "--no-logs", "--", "sh", "-c", "exit 2")
-    assert "\x1b[2mecs-block: task " in shown
-    assert "\x1b[31mecs-block: Task arn:" in shown
-    plain = on_a_terminal(variables | {"NO_COLOR": "1"}, "run", "--set", "imgae=x", "true")
-    assert plain == "ecs-block: error: imgae is not a field of ECSTask. Did you mean 'image'?\r\n"

@@ -6,9 +6,16 @@ import io
 import json
 from contextlib import suppress
 
+import calls
 import pytest
 
 from ecs_block import AwsError, ECSTask, TaskLaunchFailed
+from ecs_block.engine import bridge
+from ecs_block.engine.difference import difference
+from ecs_block.engine.journal import journal
+from ecs_block.engine.ours import our_tasks
+from ecs_block.engine.prepare import Control
+from ecs_block.engine.record import RunJournal
 from ecs_block.local import LocalCloud
 from ecs_block.preview import policies
 
@@ -57,6 +64,126 @@ def test_the_caller_s_policy_is_what_a_run_calls(fields):
         policy = policies(task, task.aws_credentials)["caller"]
     assert called <= allowed(policy)
     assert allowed(policy) - _UNCALLED <= called | {"ecs:DescribeTasks"}
+
+
+# --- the verbs ---------------------------------------------------------------------------------------------------------
+
+FIELDS = {"cluster": "batch", "family": "nightly", "execution_role_arn": ROLE, "stream_output": True}
+
+
+def run(task):
+    """Run it, with a run id and without."""
+    assert task.run(run_id="nightly-1", output=io.StringIO())
+    assert task.run(output=io.StringIO())
+
+
+def start_and_attach(task):
+    """Start it here, wait for it there."""
+    assert task.attach(task.start())
+
+
+def many(task):
+    """Run enough at once that their logs are read together."""
+    assert all(task.map([["sh", "-c", f"echo {n}; sleep 1"] for n in range(8)], output=io.StringIO()))
+
+
+def stop(task):
+    """Stop it."""
+    identifier = task.model_copy(update={"command": ["sleep", "60"]}).start()
+    task.kill(identifier)
+    assert task.attach(identifier).outcome == "stopped"
+
+
+def ps(task):
+    """List what was started."""
+    task.attach(task.start())
+    books, conversation = RunJournal(journal()), task._conversation()
+    assert bridge.block_on(lambda: our_tasks(conversation, books, task.cluster, stopped=True), Control())
+
+
+def diff(task):
+    """Look what would be registered."""
+    found = task._run(None, None)
+    assert bridge.block_on(lambda: difference(found), found.control).change == "new family"
+
+
+def check(task):
+    """Look at all."""
+    task.check()
+
+
+@pytest.mark.parametrize("verb", [run, start_and_attach, many, stop, ps, diff, check], ids=lambda verb: verb.__name__)
+def test_a_block_s_policy_serves_each_verb(verb):
+    """Whoever may run a block may follow, stop and list its tasks as well; `check` needs more, which is asked for by name."""
+    with LocalCloud() as cloud:
+        cloud.client("ecs").create_cluster(clusterName="batch")
+        cloud.calls.clear()
+        task = ECSTask(command=["true"], aws_credentials=cloud.credentials, **FIELDS)
+        verb(task)
+        called = calls.permissions(cloud.calls)
+        policy = policies(task, task.aws_credentials, check=verb is check)["caller"]
+    assert called <= allowed(policy)
+    if verb is many:
+        assert "logs:FilterLogEvents" in called
+    if verb is check:
+        assert not called <= allowed(policies(task, task.aws_credentials)["caller"])
+
+
+def test_check_asks_for_exactly_what_its_policy_adds():
+    """Of a block that needs everything."""
+    with LocalCloud() as cloud:
+        cloud.client("ssm").put_parameter(Name="/param", Value="x", Type="String")
+        kept = cloud.client("secretsmanager").create_secret(Name="kept", SecretString="y")["ARN"]
+        trust = {"Statement": [{"Principal": {"Service": "ecs-tasks.amazonaws.com"}}]}
+        role = cloud.client("iam").create_role(RoleName="runner", AssumeRolePolicyDocument=json.dumps(trust))["Role"][
+            "Arn"
+        ]
+        cloud.calls.clear()
+        task = calls.fullest(aws_credentials=cloud.credentials)
+        text = task.model_dump_json().replace(ROLE, role)
+        definition = json.loads(text)["task_definition"]
+        definition["containerDefinitions"][0]["secrets"][0]["valueFrom"] = kept
+        task = task.model_copy(
+            update={"task_definition": definition, "execution_role_arn": role, "task_role_arn": role}
+        )
+        checkup = task.check()
+        assert not [str(finding) for finding in checkup.findings if finding.state == "failed"]
+        called = calls.permissions(cloud.calls)
+        plain, more = (allowed(policies(task, task.aws_credentials, check=check)["caller"]) for check in (False, True))
+    assert more - plain <= called <= more
+
+
+# --- the recorder of the whole suite -----------------------------------------------------------------------------------
+
+
+def test_no_action_is_beyond_the_fullest_block():
+    """Each action in the file of the policies is one that the recorder asks for, or one of the two roles' own."""
+    secret = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/app:1"
+    task = calls.fullest(
+        aws_credentials={"region_name": "eu-west-1"}, image=secret, task_run_request={"enableExecuteCommand": True}
+    )
+    found = policies(task, task.aws_credentials)
+    roles = allowed(found["execution_role"]["policy"]) | allowed(found["task_role"]["policy"])
+    trust = {"sts:AssumeRole"}
+    conditions = {"iam:PassedToService", "ecs:CreateAction"}
+    exec_names = {name for name in roles if name.startswith("ssmmessages:")}
+    assert calls.written_in_the_source() - conditions == (calls.grantable() | roles | trust) - exec_names
+
+
+def test_the_recorder_hears_our_calls_and_no_others(tmp_path):
+    """A command's own cloud is heard through its file; a test's own client is not heard."""
+    heard = calls.Heard()
+    with LocalCloud() as cloud:
+        cloud.client("ecs").list_services()
+        ECSTask(command=["true"], aws_credentials=cloud.credentials).run()
+    assert {"ecs:RunTask", "ec2:DescribeVpcs"} <= heard.now
+    assert "ecs:ListServices" not in heard.now
+    file = tmp_path / "other-calls"
+    file.write_text("ecs:RunTask\nsqs:DeleteMessageBatch\nsts:GetCallerIdentity\necs:CreateCluster\n")
+    assert heard.refused(file) == {"ecs:CreateCluster"}
+    assert "sqs:DeleteMessage" in heard.all
+    assert "ecs:RunTask" not in calls.uncalled(heard.all)
+    assert "logs:FilterLogEvents" in calls.uncalled(heard.all)
 
 
 def test_resources_are_limited_to_the_block_s_own():

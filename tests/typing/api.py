@@ -11,6 +11,7 @@ from ecs_block import (
     AwsCredentials,
     ECSTask,
     ECSTaskResult,
+    ECSTaskResults,
     JsonPatch,
     TaskFailed,
     get_container,
@@ -35,7 +36,10 @@ task = ECSTask(
 assert_type(task.command, list[str])
 assert_type(task.run(on_event=hook, run_id="nightly"), ECSTaskResult)
 assert_type(task.start(), str)
-assert_type(task.map(["true", ["echo", "x"], {"cpu": 512}], max_concurrency=3), list[ECSTaskResult])
+assert_type(task.map(["true", ["echo", "x"], {"cpu": 512}], max_concurrency=3), ECSTaskResults)
+results: list[ECSTaskResult] = task.map(["true"])
+assert_type(task.map([]).timeline(), str)
+assert_type(task.run().timeline(width=60), str)
 assert_type(ECSTask.load("x"), ECSTask)
 assert_type(ECSTask.list(), list[str])
 assert_type(ECSTask.from_boto3_kwargs(family="x"), ECSTask)

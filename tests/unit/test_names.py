@@ -86,6 +86,7 @@ def test_containers_are_found_by_name() -> None:
 NAMED_IN_THE_SPECIFICATION = {
     "ECSTask",
     "ECSTaskResult",
+    "ECSTaskResults",
     "AwsCredentials",
     "Block",
     "JsonPatch",
