@@ -21,6 +21,14 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkReady(Event):
+    """The subnets are known; `vpc_id` is None for the default VPC. Not told where the block names the network itself."""
+
+    vpc_id: str | None
+    subnets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DefinitionReady(Event):
     """The definition is known: `registered` by this run, or reused."""
 

@@ -51,16 +51,17 @@ Examples:
 
 \b
   Run the jobs of a queue as a saved block says, at most 200 at a time:
-    ecs-block agent start --queue https://sqs.eu-central-1.amazonaws.com/123456789012/jobs \\
-        --block nightly --limit 200
+    ecs-block agent start --block nightly --limit 200 \\
+        --queue https://sqs.eu-central-1.amazonaws.com/123456789012/jobs
 \b
   Say with boto3's arguments how the tasks run:
     ecs-block agent start --queue URL cpu=512 memory=1024 \\
-        --networkConfiguration="{{'awsvpcConfiguration': {{'subnets': ['subnet-1']}}}}" \\
+        networkConfiguration="{{'awsvpcConfiguration': {{'subnets': ['subnet-1']}}}}" \\
         containerDefinitions_environment="[{{'name': 'STAGE', 'value': 'test'}}]"
 \b
-  Take only what jobs with the label gpu ask for as well, let them choose an image, serve health:
-    ecs-block agent start --queue URL --label gpu --allow image --agent-address http://127.0.0.1:8080
+  Take jobs that ask for the label gpu, too, let jobs choose an image, serve health:
+    ecs-block agent start --queue URL --label gpu --allow image \\
+        --agent-address http://127.0.0.1:8080
 \b
   Keep all of it in a file, and prove that it works:
     ecs-block agent check --config agent.yaml && ecs-block agent start --config agent.yaml

@@ -97,11 +97,14 @@ def _with(options: Iterable[Callable[[Command], Command]], command: Command) -> 
     return command
 
 
-def settings_of(given: Mapping[str, Any], words: Sequence[str] = ()) -> Settings:
-    """Bring the options together with the environment and the file. Raises InvalidTask, BlockInvalid or AwsError."""
+def settings_of(given: Mapping[str, Any], words: Sequence[str] | None = None) -> Settings:
+    """Bring the options together with the environment and the file. Raises InvalidTask, BlockInvalid or AwsError.
+
+    `words` are arguments of boto3; without them, none is read from anywhere.
+    """
     from ecs_block.agent import settings
 
-    refuse_unknown_options(words)
+    refuse_unknown_options(words or ())
     return settings.settings_of(told_by(given), words, os.environ, given.get("config"))
 
 

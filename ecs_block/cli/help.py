@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ _OWN = "Options"
 _SECTIONS = {
     "Task": "file block set env env-file name image cpu memory timeout no-logs patch",
     "Where it runs": "cluster launch-type vpc-id execution-role task-role",
-    "AWS": "profile region endpoint-url",
+    "Jobs": "queue pool dead-letter-queue label limit max-polls allow worker enable-task-revisions use-external-kwargs "
+    "external-kwargs-s3-bucket external-kwargs-s3-key",
+    "AWS": "profile region endpoint-url aws-access-key-id aws-secret-access-key aws-session-token botocore-config",
     "Output and help": "output query raw debug quiet help",
 }
 _SECTION_OF = {f"--{name}": title for title, names in _SECTIONS.items() for name in names.split()}
@@ -94,6 +97,16 @@ class Subverbs(click.Group):
         """Find the verb that is meant. Raises UsageError."""
         refuse_unknown(args[0], list(self.commands), ctx)
         return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List them with their whole first sentences."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, _first_sentence(self.commands[name])) for name in self.list_commands(ctx)])
+
+
+def _first_sentence(command: click.Command) -> str:
+    text = inspect.cleandoc(command.help or "").partition("\n\n")[0].replace("\n", " ")
+    return text.partition(". ")[0].removesuffix(".") + "."
 
 
 def refuse_unknown(name: str, known: list[str], ctx: click.Context) -> None:

@@ -16,6 +16,7 @@ from ecs_block.cli.kinds import Duration
 from ecs_block.cli.known import entry_named, is_identifier, run_of
 from ecs_block.cli.offers import run_names
 from ecs_block.cli.output import Console, failure_of, gives_list, raw_option, speaks
+from ecs_block.cli.results import masked
 from ecs_block.cli.tasks import owner_of
 from ecs_block.errors import EcsBlockError, InfrastructureNotFound, InvalidTask, JournalError
 
@@ -193,15 +194,15 @@ def _show(console: Console, named: _Named, asked: Asked, sink: Sink, *, follow: 
 
 
 def _tell_if_missing(console: Console, output: Output) -> None:
-    task_id = short_name(output.task.identifier.task_arn)
     if output.exists:
         return
-    if output.status == "STOPPED":
-        console.step(
-            f"no output: task {task_id} has no log stream in {(output.task.log_options or {})['awslogs-group']}"
-        )
-    else:
+    task_id = short_name(output.task.identifier.task_arn)
+    if output.status != "STOPPED":
         console.step(f"no output yet: task {task_id} is {output.status}")
+        return
+    reason = output.task.task.get("stoppedReason")
+    told = f"no output: task {task_id} has no log stream in {output.group}"
+    console.step(masked(f"{told} ({reason})" if reason else told))
 
 
 def _ended(console: Console, results: Sequence[ECSTaskResult]) -> int:

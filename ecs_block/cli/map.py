@@ -75,7 +75,7 @@ class _Many:
         self._began = time.monotonic()
         self._results: dict[int, ECSTaskResult] = {}
         self._identifiers: dict[int, str] = {}
-        self._told: set[str] = set()
+        self._told: set[object] = set()
         self._commands: list[list[str]] = []
         self._progress = cast("ManyTasks | None", console.show(self._painted))
 
@@ -129,9 +129,10 @@ class _Many:
         from ecs_block import events
 
         text = step_of(event, None)
-        if isinstance(event, events.DefinitionReady):
-            if event.task_definition_arn not in self._told:
-                self._told.add(event.task_definition_arn)
+        if isinstance(event, events.NetworkReady | events.DefinitionReady):  # they share it
+            shared = getattr(event, "task_definition_arn", event)
+            if shared not in self._told:
+                self._told.add(shared)
                 self._console.step(str(text))
         elif text:
             self._console.step(f"[{index}] {text}")

@@ -85,6 +85,8 @@ def _guarded(console: Console, work: Callable[[], int]) -> int:
         interrupted = True
         code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else exits.INTERRUPTED
         return console.fail(exits.Interrupted(code))
+    except click.UsageError:
+        raise  # the frame of all verbs tells it, with where the help is
     except Exception as error:
         return console.fail(error)
     finally:

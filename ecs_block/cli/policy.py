@@ -28,7 +28,7 @@ Examples:
     ecs-block iam-policy --block nightly --all
 \b
   Let a worker run the jobs of a queue as the block says:
-    ecs-block iam-policy --worker --queue URL --dead-letter-queue URL --block nightly
+    ecs-block iam-policy --worker --block nightly --queue URL
 """
 
 

@@ -1,5 +1,6 @@
 """What one run shows on a terminal: a line for each step that is done, and one that moves, at the bottom.
 
+✓ network     default VPC, 3 subnets
 ✓ definition  ecs-block-93a4c1:3 reused
 ✓ task        8f0c5a6e5d0b4a7f9f5a3a1b6c2d7e80
   run id      nightly-2026-11-20
@@ -22,7 +23,7 @@ from ecs_block import events
 from ecs_block.arn import short_name
 from ecs_block.cli.live import Line
 from ecs_block.cli.paint import LABEL, Painter, Tone
-from ecs_block.cli.words import INTERRUPTED, clock, step_of, task_id, took
+from ecs_block.cli.words import INTERRUPTED, clock, network_of, step_of, task_id, took
 from ecs_block.events import Event
 from ecs_block.plan.terminal import safe_for_terminal
 
@@ -85,6 +86,8 @@ class OneTask:
 
     def _noted(self, event: Event) -> list[Step]:
         match event:
+            case events.NetworkReady():
+                return [Step("step", "network", network_of(event))]
             case events.DefinitionReady(task_definition_arn=arn, registered=registered):
                 self._say("launching")
                 how = "registered" if registered else "reused"

@@ -14,7 +14,7 @@ from ecs_block.arn import short_name
 from ecs_block.cli.live import Line
 from ecs_block.cli.paint import Painter
 from ecs_block.cli.progress import Clock, Step
-from ecs_block.cli.words import brief_of, clock
+from ecs_block.cli.words import brief_of, clock, network_of
 from ecs_block.events import Event
 from ecs_block.plan.result import ECSTaskResult
 from ecs_block.plan.terminal import safe_for_terminal
@@ -31,7 +31,7 @@ class ManyTasks:
         self._clock = clock
         self._lock = threading.Lock()
         self._began = clock()
-        self._definitions: set[str] = set()
+        self._told: set[str] = set()
         self._launched: set[str] = set()
         self._delayed = ""
         self._ended = self._failed = 0
@@ -41,17 +41,24 @@ class ManyTasks:
         """Take note of what happens, and give the lines that stay of it."""
         with self._lock:
             match event:
+                case events.NetworkReady():
+                    return self._once("network", network_of(event), network_of(event))
                 case events.DefinitionReady(task_definition_arn=arn, registered=registered):
-                    if arn not in self._definitions:
-                        self._definitions.add(arn)
-                        how = "registered" if registered else "reused"
-                        return [Step("step", "definition", f"{short_name(arn)} {how}")]
+                    how = "registered" if registered else "reused"
+                    return self._once("definition", arn, f"{short_name(arn)} {how}")
                 case events.LaunchDelayed(reason=reason):
                     self._delayed = safe_for_terminal(reason)
                 case events.TaskLaunched(identifier=identifier):
                     self._delayed = ""
                     self._launched.add(identifier)
         return []
+
+    def _once(self, label: str, what: str, text: str) -> list[Step]:
+        """Tell what many tasks share at its first time."""
+        if what in self._told:
+            return []
+        self._told.add(what)
+        return [Step("step", label, text)]
 
     def ended(self, index: int, result: ECSTaskResult) -> list[Step]:
         """Take note of an end, and give the line of one that did not succeed."""

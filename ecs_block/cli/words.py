@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ecs_block.arn import short_name
 
 if TYPE_CHECKING:
-    from ecs_block.events import Event
+    from ecs_block.events import Event, NetworkReady
     from ecs_block.plan.result import ECSTaskResult
 
 INTERRUPTED = "the run was interrupted"  # the engine's reason for a stop after Ctrl-C
@@ -43,11 +43,19 @@ def task_id(identifier: str) -> str:
     return short_name(identifier.rpartition("::")[2])
 
 
+def network_of(network: NetworkReady) -> str:
+    """Say in which subnets a task may run."""
+    subnets = network.subnets
+    return f"{network.vpc_id or 'default VPC'}, {len(subnets)} subnet{'' if len(subnets) == 1 else 's'}"
+
+
 def step_of(event: Event, run_id: str | None) -> str | None:
     """Say in a line what happens; None for what needs no line."""
     from ecs_block import events
 
     match event:
+        case events.NetworkReady():
+            return f"network {network_of(event)}"
         case events.DefinitionReady(task_definition_arn=arn, registered=registered):
             return f"task definition {short_name(arn)} {'registered' if registered else 'reused'}"
         case events.LaunchDelayed(reason=reason, delay=delay):

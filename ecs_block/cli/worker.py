@@ -34,7 +34,8 @@ Examples:
     ecs-block worker start --pool reports --limit 200
 \b
   Serve health, and write lines for machines:
-    ecs-block worker start --pool reports --agent-address http://127.0.0.1:8080 --log-format json
+    ecs-block worker start --pool reports --log-format json \\
+        --agent-address http://127.0.0.1:8080
 
 Options may stand in the environment as ECS_BLOCK_AGENT_POOL, ECS_BLOCK_AGENT_LIMIT and so on, and in the file of --config.
 """
@@ -59,7 +60,8 @@ Examples:
     aws ecs create-service --cli-input-json file://service.json
 \b
   On instances of your own:
-    ecs-block worker service-definition --pool reports --launch-type EC2 --image IMAGE --task-role ARN
+    ecs-block worker service-definition --pool reports --launch-type EC2 \\
+        --image IMAGE --task-role ARN
 """
 
 

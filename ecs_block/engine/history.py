@@ -60,6 +60,11 @@ class Output:
         """The task's status, as it was when it was looked at."""
         return str(self.task.task.get("lastStatus"))
 
+    @property
+    def group(self) -> str:
+        """Its log group."""
+        return (self.task.log_options or {})["awslogs-group"]
+
 
 Sink = Callable[[Output, Sequence[LogEvent]], None]
 
@@ -237,7 +242,7 @@ async def _get(output: Output, since: int, token: str | None, **how: Any) -> Map
         "logs",
         "GetLogEvents",
         region=options.get("awslogs-region"),
-        logGroupName=options["awslogs-group"],
+        logGroupName=output.group,
         logStreamName=name,
         **place,
         **how,

@@ -146,6 +146,7 @@ async def _request(run: Run, plan: Sketch, facts: Facts) -> Request:
     request = _unless_it_needs_subnets(fields, plan, facts)
     if request is None:
         subnets = await network.subnets_of(run.conversation, fields.vpc_id)
+        run.teller.network(fields.vpc_id, subnets)
         request = plans.run_request(fields, plan, facts, subnets=subnets)
     plans.check_request(request, input_shape("RunTask"))
     return request

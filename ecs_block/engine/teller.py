@@ -26,6 +26,11 @@ class Teller:
         self._hook = hook
         self._output = output
 
+    def network(self, vpc_id: str | None, subnets: tuple[str, ...]) -> None:
+        """Tell in which subnets the task may run."""
+        logger.info("%sNetwork: %d subnets of %s.", self._prefix, len(subnets), vpc_id or "the default VPC")
+        self._event(events.NetworkReady(vpc_id, subnets))
+
     def definition(self, arn: str, *, registered: bool) -> None:
         """Tell which definition runs."""
         logger.info("%sTask definition %s %s.", self._prefix, arn, "registered" if registered else "reused")

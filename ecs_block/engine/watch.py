@@ -262,7 +262,7 @@ class Watcher:
         seen = {str(task.get("taskArn")): task for task in answer.get("tasks") or []}
         for watched in batch:
             task = seen.get(watched.arn)
-            watched.seen_at = now
+            watched.seen_at = now if task is not None else watched.seen_at
             told = watched.observe(task) if task is not None else self._missing(watched, now)
             watched.looks += 1
             self._look_at(watched, now + self._pause(watched))

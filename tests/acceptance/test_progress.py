@@ -130,7 +130,7 @@ def test_steps_and_lines(terminal: Terminal, role: str) -> None:
         screen.until(lambda: any(re.fullmatch(r"\S running     1 s", line) for line in screen.lines))
         assert screen.end() == 0
     patterns = [
-        r"✓ definition  ecs-block-\w+:\d+ (registered|reused)", r"✓ task        \w{32}", r"  run id      shown",
+        r"✓ network     default VPC, \d subnets?", r"✓ definition  ecs-block-\w+:\d+ (registered|reused)", r"✓ task        \w{32}", r"  run id      shown",
         r"✓ started     after \d.*", "one", "two", r"✓ succeeded   in 1\.\d s \(exit code 0\)",
     ]  # fmt: skip
     assert len(screen.lines) == len(patterns)
@@ -206,7 +206,7 @@ def test_dumb_terminal(terminal: Terminal) -> None:
     with terminal("run", "--no-logs", "--", "true", TERM="dumb", FORCE_COLOR="1") as screen:
         assert screen.end() == 0
     assert "\x1b" not in screen.text
-    assert screen.lines[0].startswith("ecs-block: task definition ")
+    assert screen.lines[0].startswith("ecs-block: network default VPC, ")
     with terminal("run", "-q", "--no-logs", "--", "true") as screen:
         assert screen.end() == 0
     assert screen.raw == b""
