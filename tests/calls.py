@@ -18,9 +18,14 @@ RECORDING = Path(__file__).parent / "recording"
 RINGS = [Path(__file__).parent / name for name in ("cloud", "acceptance")]
 
 _OURS = "ecs_block"  # a word of our clients' user agent
-_ACTIONS = {"sqs:DeleteMessageBatch": "sqs:DeleteMessage"}  # the others are called as their operations
+_ACTIONS = {  # the others are called as their operations
+    "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "s3:GET": "s3:GetObject",
+}
 _FREE = {"sts:GetCallerIdentity"}  # needs no permission
-NO_CALLS = {"iam:PassRole", "ecs:TagResource"}  # permissions that RunTask and RegisterTaskDefinition ask for
+# Permissions that other calls ask for: RunTask, RegisterTaskDefinition, and GetObject of what is not there.
+NO_CALLS = {"iam:PassRole", "ecs:TagResource", "s3:ListBucket"}
 
 ROLE = "arn:aws:iam::123456789012:role/runner"
 
@@ -64,15 +69,17 @@ def permissions(calls: Iterable[str]) -> set[str]:
 
 @cache
 def grantable() -> frozenset[str]:
-    """Give every action that a caller's policy can allow."""
+    """Give every action that a caller's policy can allow, or a worker's."""
     from ecs_block import AwsCredentials
+    from ecs_block.plan.worker_policy import worker_policy
     from ecs_block.preview import policies
 
-    credentials = AwsCredentials(
-        region_name="eu-west-1", task_events_queue_url="https://sqs.eu-west-1.amazonaws.com/123456789012/events"
-    )
-    policy = policies(fullest(), credentials, check=True)["caller"]
-    return frozenset(action for statement in policy["Statement"] for action in statement["Action"])
+    queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/events"
+    credentials = AwsCredentials(region_name="eu-west-1", task_events_queue_url=queue)
+    caller = policies(fullest(), credentials, check=True)["caller"]
+    worker = worker_policy(caller, queue, dead_letters=queue, revisions=True, bucket="arguments", check=True)
+    statements = [*caller["Statement"], *worker["Statement"]]
+    return frozenset(action for statement in statements for action in statement["Action"])
 
 
 def fullest(**more):
@@ -97,10 +104,11 @@ def fullest(**more):
 
 
 def written_in_the_source() -> set[str]:
-    """Give every action that stands in the file of the caller's policy, for whichever block."""
-    from ecs_block.plan import policy
+    """Give every action that stands in the files of the policies, for whichever block."""
+    from ecs_block.plan import policy, worker_policy
 
-    return set(re.findall(r'"([a-z0-9-]+:[A-Z]\w+)"', Path(str(policy.__file__)).read_text()))
+    text = "".join(Path(str(file.__file__)).read_text() for file in (policy, worker_policy))
+    return set(re.findall(r'"([a-z0-9-]+:[A-Z]\w+)"', text))
 
 
 class Heard:

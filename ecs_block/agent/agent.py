@@ -228,8 +228,6 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
         timer.start()
         stop()
 
-
-
     for number in ours:
         signal.signal(number, heard)
     try:

@@ -170,7 +170,8 @@ def _of_variable(variable: str, name: str, text: str) -> Arguments:
     try:
         return read({name: text})
     except InvalidTask as error:
-        raise InvalidTask(f"The environment variable {variable}: {error}") from None
+        where = "In the environment" if variable == name else f"The environment variable {variable}"
+        raise InvalidTask(f"{where}: {error}") from None
 
 
 # --- what they make of a task ------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Which process of this machine has a job in hand.
 
 Agents of one machine share a journal, so each sees the jobs of the others. A claim says that a job is looked after: it is a
-lock of one byte in a file that all agents of a queue share, at a place made of the job's run id. The kernel gives it back when its
-process ends, however it ends, and then another agent, or the same one started again, may take the job up.
+lock of one byte in a file that all agents of a queue share, at a place made of the job's run id. The kernel gives it back
+when its process ends, however it ends, and then another agent, or the same one started again, may take the job up.
 
 One open file holds any number of claims. Where the platform has no such locks (Windows), each process believes itself alone;
 then two may watch one task, which is harmless: launches are guarded by the engine, and the first outcome stays.

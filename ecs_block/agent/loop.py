@@ -69,8 +69,8 @@ class Loop:
         """Run until told to end, or until `max_polls`. Raises InvalidTask when no client for SQS can be made."""
         async with anyio.create_task_group() as jobs, anyio.create_task_group() as beside:
             for work in (self._beat, self._receipts.settle, self._receipts.keep_hidden, self._work.record, self._look):
-                beside.start_soon(work)
-            beside.start_soon(self._take_up, jobs)
+                beside.start_soon(self._always, work)
+            beside.start_soon(self._always, lambda: self._take_up(jobs))
             try:
                 await self._poll(jobs)
             finally:
@@ -163,6 +163,15 @@ class Loop:
                 self._sleeping.discard(scope)
 
     # --- beside ---
+
+    async def _always(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Keep something going that must not end before the agent does, even if ecs_block itself has an error in it."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                logger.exception("An error of ecs_block itself; the agent goes on.")
+            await self._clock.sleep(1.0)
 
     async def _beat(self) -> None:
         while True:

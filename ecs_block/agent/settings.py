@@ -99,16 +99,19 @@ class Settings(Strict):
 
 
 def settings_of(
-    given: Mapping[str, Any], words: Sequence[str], environ: Mapping[str, str], config: str | None = None
+    given: Mapping[str, Any], words: Sequence[str] | None, environ: Mapping[str, str], config: str | None = None
 ) -> Settings:
     """Bring all sources together. `given` are the options of the command line, `words` its arguments.
 
+    Where `words` is None, arguments are of no use, and are neither looked for nor taken.
     Raises InvalidTask that says where it stands, BlockInvalid for a file that is no such thing, AwsError when S3 refuses it.
     """
-    told = Settings(**given, arguments=arguments.read(arguments.of_words(words)))
-    around = _of_environment(environ)
+    told = Settings(**given, arguments=arguments.read(arguments.of_words(words or ())))
+    around = _of_environment(environ, with_arguments=words is not None)
     path = config if config is not None else environ.get(f"{PREFIX}CONFIG")
-    file = _of_file(path, _merged(around, told).credentials()) if path else Settings()
+    file = Settings()
+    if path:
+        file = _of_file(path, _merged(around, told).credentials(), with_arguments=words is not None)
     return _merged(file, around, told)
 
 
@@ -125,8 +128,8 @@ def _merged(*sources: Settings) -> Settings:
 # --- the environment ---------------------------------------------------------------------------------------------------
 
 
-def _of_environment(environ: Mapping[str, str]) -> Settings:
-    found: dict[str, Any] = {"arguments": arguments.of_environment(environ)}
+def _of_environment(environ: Mapping[str, str], *, with_arguments: bool) -> Settings:
+    found: dict[str, Any] = {"arguments": arguments.of_environment(environ) if with_arguments else {}}
     for name in _options():
         variable = f"{PREFIX}{name.upper()}"
         if environ.get(variable):
@@ -162,7 +165,7 @@ def _of_text(name: str, text: str) -> Any:
 # --- the file ----------------------------------------------------------------------------------------------------------
 
 
-def _of_file(path: str, credentials: AwsCredentials) -> Settings:
+def _of_file(path: str, credentials: AwsCredentials, *, with_arguments: bool) -> Settings:
     where = f"{path}: "
     document = document_of(_content_of(path, credentials), path, _WHAT)
     found: dict[str, Any] = {}
@@ -173,15 +176,16 @@ def _of_file(path: str, credentials: AwsCredentials) -> Settings:
             found[option] = _checked(option, value, path)
         else:
             rest[key] = value
-    _refuse_unknown(rest, where)
+    _refuse_unknown(rest, where, with_arguments=with_arguments)
     return Settings(**found, arguments=arguments.read(rest, where))
 
 
-def _refuse_unknown(names: Mapping[str, Any], where: str) -> None:
-    known = [*_options(), *arguments.known()]
+def _refuse_unknown(names: Mapping[str, Any], where: str, *, with_arguments: bool) -> None:
+    taken = list(arguments.known()) if with_arguments else []
+    what = "neither an option nor an argument" if with_arguments else "not an option"
     for name in names:
-        if name not in arguments.known():
-            raise InvalidTask(f"{where}{name!r} is neither an option nor an argument.{did_you_mean(name, known)}")
+        if name not in taken:
+            raise InvalidTask(f"{where}{name!r} is {what}.{did_you_mean(name, [*_options(), *taken])}")
 
 
 def _content_of(path: str, credentials: AwsCredentials) -> bytes:

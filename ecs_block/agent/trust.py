@@ -31,7 +31,7 @@ def check_allowed(job: Job, allow: Collection[str] = DEFAULT_ALLOW) -> None:
     if refused:
         raise Rejected(
             f"The job sets {', '.join(refused)}, and this agent takes only {', '.join(sorted({*allow} - {RESERVED_ENV}))} from "
-            f"a job. Start it with {' '.join(f'--allow {name}' for name in refused)} if whoever can write to the queue may do so."
+            f"a job. Start it with {' '.join(f'--allow {name}' for name in refused)} if whoever can write to the queue may."
         )
     found = reserved(job.env)
     if found and RESERVED_ENV not in allow:

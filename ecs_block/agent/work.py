@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,13 +123,11 @@ class Work:
                 job = parse_job(message.body, message.attributes, message.id)
                 check_allowed(job, self._allow)
             except Rejected as error:
-                self.aside += 1
-                group.start_soon(self._no_job, message, error.reason)
+                group.start_soon(self._aside, self._no_job, message, error.reason)
                 continue
             run_id = self._queue.run_id_of(str(job.id))
             if not self._labels.issuperset(job.labels):
-                self.aside += 1
-                group.start_soon(self._pass_on, job, message)
+                group.start_soon(self._aside, self._pass_on, message, job)
             elif (hand := self._in_hand.get(run_id)) is not None:
                 self._again(hand, job, message)
             else:
@@ -149,7 +147,7 @@ class Work:
         else:
             hand.messages[message.id] = message
 
-    async def _pass_on(self, job: Job, message: Message) -> None:
+    async def _pass_on(self, message: Message, job: Job) -> None:
         """Leave a job to agents that have its labels: sent anew, so that its receives are not counted against it."""
         delay = min(FIRST_PASS * 2 ** min(passes_of(message), 10), LONGEST_PASS)
         try:
@@ -161,13 +159,19 @@ class Work:
             self._receipts.acknowledge([message.id])
             self._view.passing(str(job.id), job.name, "passed on", f"it wants {', '.join(job.labels)}")
             logger.debug("Job %s is left to agents with the labels %s.", job.title, ", ".join(job.labels))
-        finally:
-            self.aside -= 1
 
     async def _no_job(self, message: Message, reason: str) -> None:
+        if await self._dead(message, message.id, reason):
+            self._view.passing(message.id, None, "rejected", reason)
+
+    async def _aside(self, work: Callable[..., Awaitable[None]], message: Message, *told: object) -> None:
+        """Do something with a message that is not launched. Nothing gets out: the jobs go on."""
+        self.aside += 1
         try:
-            if await self._dead(message, message.id, reason):
-                self._view.passing(message.id, None, "rejected", reason)
+            await work(message, *told)
+        except Exception:
+            logger.exception("Message %s met an error of ecs_block itself.", message.id)
+            self._receipts.hand_back([message.id], STAYS)
         finally:
             self.aside -= 1
 
@@ -182,7 +186,7 @@ class Work:
         self._receipts.acknowledge([message.id])
         logger.warning(
             "Job %s was put into %s: %s", job_id, where, reason,
-            extra={"job": job_id, "message": message.id, "state": "rejected", "reason": reason},
+            extra={"job": job_id, "message_id": message.id, "state": "rejected", "reason": reason},
         )  # fmt: skip
         return True
 

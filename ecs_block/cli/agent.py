@@ -56,15 +56,16 @@ Examples:
 \b
   Say with boto3's arguments how the tasks run:
     ecs-block agent start --queue URL cpu=512 memory=1024 \\
-        networkConfiguration="{{'awsvpcConfiguration': {{'subnets': ['subnet-1']}}}}" \\
-        containerDefinitions_environment="[{{'name': 'STAGE', 'value': 'test'}}]"
+      networkConfiguration='{{"awsvpcConfiguration": {{"subnets": ["subnet-1"]}}}}' \\
+      containerDefinitions_environment='[{{"name": "STAGE", "value": "test"}}]'
 \b
-  Take jobs that ask for the label gpu, too, let jobs choose an image, serve health:
+  Take jobs with the label gpu, too, let jobs choose an image, serve health:
     ecs-block agent start --queue URL --label gpu --allow image \\
         --agent-address http://127.0.0.1:8080
 \b
   Keep all of it in a file, and prove that it works:
-    ecs-block agent check --config agent.yaml && ecs-block agent start --config agent.yaml
+    ecs-block agent check --config agent.yaml \\
+        && ecs-block agent start --config agent.yaml
 
 {_ARGUMENTS}"""
 _CHECK_EXAMPLES = """\
@@ -77,14 +78,14 @@ Examples:
   The image has no program `true`:
     ecs-block agent check --config agent.yaml --command "/app/main --version"
 
-Exit codes: 0 the definition registers and a task runs; 2 wrong usage; 1 it does not, or 125 AWS refused.
+Exit codes: 0 the definition registers and a task runs; 1 it does not; 2 wrong usage.
 """
 _SUBMIT_EXAMPLES = """\
 Examples:
 
 \b
   Submit a job; it runs once, however often this is repeated:
-    ecs-block agent submit --queue URL --id report-2026-11-21 -- python -m report
+    ecs-block agent submit --queue URL --id report-1121 -- python -m report
 \b
   Give it a name, a variable, parameters and a label that the agent must have:
     ecs-block agent submit --queue URL --name report -e STAGE=test \\
@@ -94,7 +95,7 @@ Examples:
     ecs-block agent submit --queue URL --file jobs.jsonl
 \b
   Give values for the variables of a work pool:
-    ecs-block agent submit --pool reports --value cpu=512 --value image=python:3.12
+    ecs-block agent submit --pool reports --value cpu=512 --value image=mine
 """
 
 

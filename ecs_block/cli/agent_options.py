@@ -147,5 +147,5 @@ def refuse_unknown_options(words: Sequence[str]) -> None:
             if key.startswith("--") and not equals:
                 raise click.UsageError(f"The argument {key} needs a value: {key}=VALUE.", ctx)
             continue
-        nearest = did_you_mean(key, [*options, *(f"--{name}" for name in known())])
-        raise click.UsageError(f"There is no option {key}.{nearest}", ctx)
+        nearest = did_you_mean(key, [*options, "--help", *(f"--{name}" for name in known())])
+        raise click.UsageError(f"No such option {key!r}.{nearest}", ctx)

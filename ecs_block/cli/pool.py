@@ -36,9 +36,10 @@ Examples:
     ecs-block pool create reports --queue URL --from-block nightly \\
         --variable command --variable cpu
 \b
-  Write the template yourself: begin with that of a pool, change it, put it back:
+  Write the template yourself: take that of a pool, change it, put it back:
     ecs-block pool show reports --template > template.json
-    ecs-block pool create reports --overwrite --queue URL --template template.json
+    ecs-block pool create reports --overwrite --queue URL \\
+        --template template.json
 
 A template has `variables`, a JSON schema, and `job_configuration`, the fields of a task with {{ variable }} in them. Alone, a
 placeholder keeps its value's type; in text it is written out; without a value, its key is left out.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecs_block.arn import short_name
 from ecs_block.cli import exits
+from ecs_block.cli.check import NOT_READY
 from ecs_block.cli.output import Console
 from ecs_block.errors import EcsBlockError, InvalidTask
 
@@ -57,7 +58,7 @@ def prove(console: Console, recipe: Recipe, command: str) -> int:
     except EcsBlockError as error:
         console.print_line(f"✗ {told.next}: it failed.")
         console.error(str(error))
-        return exits.USAGE if isinstance(error, InvalidTask) else max(exits.of_error(error), 1)
+        return exits.USAGE if isinstance(error, InvalidTask) else NOT_READY
     console.print_line(f"✓ task: it ran, and ended with exit code {result.status_code}.")
     console.print_line(
         "✓ cleaned up: no task is left" + (", and the definition is deregistered." if told.registered else ".")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ecs_block.agent.pool import PoolRecipe, WorkPool
     from ecs_block.agent.settings import Settings
 
+WORKER_NAME = "ecs-block-worker"
+
 _GROUP_EXAMPLES = """\
 Examples:
 
@@ -53,7 +55,8 @@ Examples:
     ecs-block worker service-definition --pool reports \\
         --image 123456789012.dkr.ecr.eu-central-1.amazonaws.com/worker:1 \\
         --execution-role arn:aws:iam::123456789012:role/ecsTaskExecutionRole \\
-        --task-role arn:aws:iam::123456789012:role/worker --subnet subnet-1 > worker.json
+        --task-role arn:aws:iam::123456789012:role/worker \\
+        --subnet subnet-1 > worker.json
     jq .task_definition worker.json > definition.json
     jq .service worker.json > service.json
     aws ecs register-task-definition --cli-input-json file://definition.json
@@ -82,6 +85,8 @@ def start(console: Console, **given: Any) -> int:
 
     settings = settings_of(given)
     pool = _pool_of(settings)
+    if "name" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"name": WORKER_NAME})
     return serve(console, settings, pool.queue, _recipe_of(pool, settings), allow=["values", *settings.allow])
 
 

@@ -231,8 +231,8 @@ def test_a_run_without_a_task(on_aws: Any, role: str) -> None:
 
 @pytest.fixture
 def forgetful(ecs_block: Any) -> Iterator[Any]:
-    """The command on an AWS that forgets a task with its end."""
-    with LocalCloud(stopped_task_retention=0.5) as cloud:
+    """The command on an AWS that soon forgets a task that has ended."""
+    with LocalCloud(stopped_task_retention=5.0) as cloud:
         ecs_block.variables |= {**cloud.environment, "AWS_EC2_METADATA_DISABLED": "true"}
         yield ecs_block
 

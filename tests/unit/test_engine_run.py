@@ -88,16 +88,16 @@ def test_what_happens_is_told_in_order():
     seen = []
     run_once(seen=seen)
     kinds = [type(event).__name__ for event in seen]
-    assert kinds == ["DefinitionReady", "TaskLaunched", *["StatusChanged"] * 4, "TaskEnded"]
+    assert kinds == ["NetworkReady", "DefinitionReady", "TaskLaunched", *["StatusChanged"] * 4, "TaskEnded"]
     assert [event.status for event in seen if isinstance(event, StatusChanged)] == [
         "PROVISIONING",
         "PENDING",
         "RUNNING",
         "STOPPED",
     ]
-    assert isinstance(seen[1], TaskLaunched)
+    assert isinstance(seen[2], TaskLaunched)
     assert isinstance(seen[-1], TaskEnded)
-    assert seen[-1].result.identifier == seen[1].identifier
+    assert seen[-1].result.identifier == seen[2].identifier
 
 
 def test_a_hook_that_raises_harms_nothing(caplog):
