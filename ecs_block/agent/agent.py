@@ -54,7 +54,7 @@ class Agent:
     `recipe` makes them. A job is taken if the agent has all of its `labels`, and may set what `allow` names. At most `limit`
     tasks run at once; after `max_polls` polls the agent waits for its tasks and ends. `agent_address` is where health and
     status are shown (`http://127.0.0.1:8080`). `on_event` receives what happens, to jobs (`agent.view.JobChanged`) and to
-    tasks (`ecs_block.events`).
+    tasks (`ecs_block.events`). `poll_seconds` is how long one poll waits for a job: so long may it take to stop an idle agent.
 
     Raises InvalidTask, before anything is done, for what cannot be right.
     """
@@ -75,6 +75,7 @@ class Agent:
         on_event: Hook | None = None,
         journal: Journal | None = None,
         clock: Clock = SYSTEM_CLOCK,
+        poll_seconds: int = LONGEST_WAIT,
         **arguments: Any,
     ) -> None:
         for what, number in (("limit", limit), ("max_polls", max_polls)):
@@ -88,6 +89,7 @@ class Agent:
         self.name, self.labels, self.allow = name, tuple(labels), checked_allow(allow)
         self.limit, self.max_polls, self.agent_address = limit, max_polls, agent_address
         self._hook, self._journal, self._clock = on_event, journal, clock
+        self.poll_seconds = poll_seconds
         self._loop: Loop | None = None
         self._call: Callable[[Callable[[], Any]], Any] | None = None
         self._stopped = False
@@ -119,7 +121,7 @@ class Agent:
         )  # fmt: skip
         loop = Loop(
             self.queue, books, receipts, work, self.view, self._clock, limit=self.limit, max_polls=self.max_polls,
-            wait=LONGEST_WAIT,
+            wait=self.poll_seconds,
         )  # fmt: skip
         await self._greet()
         self._call, self._loop = into_this_loop(), loop
@@ -131,6 +133,11 @@ class Agent:
 
     def stop(self) -> None:
         """End soon: receive nothing more, finish launches, leave running tasks alone. May be called from any thread."""
+        if not self._stopped:
+            logger.info(
+                "The agent %s ends: it finishes launches, and waits for its last poll, at most %d s.", self.name,
+                self.poll_seconds, extra={"state": "stopping"},
+            )  # fmt: skip
         self._stopped = True
         if self._call is not None and self._loop is not None:
             self._call(self._loop.end)

@@ -30,7 +30,8 @@ from ecs_block.agent.queue import Message, QueueSettings, RunQueue, passes_of
 from ecs_block.agent.receipts import Receipts
 from ecs_block.agent.runs import Runs
 from ecs_block.agent.trust import check_allowed
-from ecs_block.agent.view import MANY_FAILURES, JobLine, View
+from ecs_block.agent.view import MANY_FAILURES, JobLine, JobState, View
+from ecs_block.arn import short_name
 from ecs_block.engine.clock import Clock
 from ecs_block.engine.journal import Entry
 from ecs_block.engine.launch import LAUNCHES_AT_ONCE
@@ -238,8 +239,8 @@ class Work:
             await self._clock.sleep(LOOK_AGAIN)
 
     def _is_known(self, hand: Hand, known: Known) -> None:
-        reason = known.result.headline() if known.result is not None else "another agent watches its task"
-        logger.info("Job %s was delivered again: %s", hand.line.id, reason, extra=_of(hand))
+        reason = f"it {_ended(known.result, known.result.reason)}" if known.result else "its task is looked after"
+        logger.info("Job %s was delivered again, and runs once: %s", hand.line.id, reason, extra=_of(hand))
         self._done(hand)
         self._view.over(hand.run_id, "duplicate", reason)
 
@@ -313,7 +314,7 @@ class Work:
             return
         hand.task = task
         self._view.launched(hand.line, task)
-        logger.info("Job %s is launched: %s", hand.line.id, task, extra=_of(hand))
+        logger.info("Job %s is launched as task %s.", hand.line.id, short_name(task), extra=_of(hand))
         if not hand.recorded:
             self._to_record[hand.run_id] = hand
             self._record_now.set()
@@ -326,15 +327,22 @@ class Work:
             return
         if result is not None and hand.task is None:
             self._done(hand)  # it had ended before
-        state = "done" if result is not None and result else "failed"
+        state: JobState = "done" if result else "failed"
         reason = (result.reason or result.headline()) if result is not None else str(error)
         logger.log(
             logging.INFO if state == "done" else logging.WARNING,
-            "Job %s: %s", hand.line.id, result.headline() if result is not None else reason,
-            extra={**_of(hand), "state": state, "outcome": getattr(result, "outcome", None),
-                   "status_code": getattr(result, "status_code", None), "reason": reason},
-        )  # fmt: skip
-        self._view.over(hand.run_id, state, reason, result)  # type: ignore[arg-type]
+            "Job %s %s",
+            hand.line.id,
+            _ended(result, reason),
+            extra={
+                **_of(hand),
+                "state": state,
+                "outcome": result.outcome if result is not None else None,
+                "status_code": result.status_code if result is not None else None,
+                "reason": reason,
+            },
+        )
+        self._view.over(hand.run_id, state, reason, result)
 
     def _failed(self, hand: Hand, error: Exception) -> None:
         """Decide what becomes of a job that has no task: its messages are handed back, or are dead letters."""
@@ -452,6 +460,26 @@ def _once(release: Callable[[], None]) -> Callable[[], None]:
             waiting.pop()()
 
     return free
+
+
+def _ended(result: ECSTaskResult | None, reason: str) -> str:
+    """Say in a few words how a job ended."""
+    if result is None:
+        return f"ended: {reason}"
+    if result:
+        return "succeeded."
+    if result.outcome == "failed" and result.status_code > 0:
+        return f"failed with exit code {result.status_code}."
+    return f"{_WORDS[result.outcome]}: {reason}"
+
+
+_WORDS = {
+    "failed": "failed",
+    "start_failed": "could not be started",
+    "stopped": "was stopped",
+    "interrupted": "was interrupted by AWS",
+    "unknown": "has an outcome that nobody knows",
+}
 
 
 def _of(hand: Hand) -> dict[str, Any]:
