@@ -47,6 +47,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Draw the terminal pictures of the docs anew; look at them before they are committed."""
+    session.install("-q", "-e", ".[local,progress]", *group("test"))
+    session.run("python", "docs/pictures.py")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Every ring; last, so that its closing lines close the whole."""
     session.install("-q", "-e", ".[local,progress]", *group("test"))

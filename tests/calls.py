@@ -20,6 +20,7 @@ RINGS = [Path(__file__).parent / name for name in ("cloud", "acceptance")]
 _OURS = "ecs_block"  # a word of our clients' user agent
 _ACTIONS = {  # the others are called as their operations
     "sqs:DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
     "sqs:ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "s3:GET": "s3:GetObject",
 }

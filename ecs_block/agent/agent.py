@@ -25,8 +25,9 @@ from ecs_block.agent.trust import DEFAULT_ALLOW, checked_allow
 from ecs_block.agent.view import View
 from ecs_block.agent.work import Work
 from ecs_block.aws import AwsCredentials
-from ecs_block.engine.clock import SYSTEM_CLOCK, Clock
-from ecs_block.engine.journal import Journal
+from ecs_block.engine.clock import SYSTEM_CLOCK
+from ecs_block.engine.conversation import Conversation
+from ecs_block.engine.record import RunJournal
 from ecs_block.engine.signals import into_this_loop
 from ecs_block.errors import AwsError, InvalidTask
 from ecs_block.events import Hook
@@ -73,8 +74,8 @@ class Agent:
         agent_address: str | None = None,
         aws_credentials: AwsCredentials | None = None,
         on_event: Hook | None = None,
-        journal: Journal | None = None,
-        clock: Clock = SYSTEM_CLOCK,
+        journal: RunJournal | None = None,
+        conversation: Conversation | None = None,
         poll_seconds: int = LONGEST_WAIT,
         **arguments: Any,
     ) -> None:
@@ -85,10 +86,11 @@ class Agent:
             raise InvalidTask("A recipe makes the tasks by itself; give it, or a block and arguments, but not both.")
         self.recipe = recipe or _recipe(block, aws_credentials, arguments)
         credentials = aws_credentials or self.recipe.aws_credentials
-        self.queue = queue if isinstance(queue, RunQueue) else RunQueue(queue, credentials)
+        self.queue = queue if isinstance(queue, RunQueue) else RunQueue(queue, credentials, conversation=conversation)
         self.name, self.labels, self.allow = name, tuple(labels), checked_allow(allow)
         self.limit, self.max_polls, self.agent_address = limit, max_polls, agent_address
-        self._hook, self._journal, self._clock = on_event, journal, clock
+        self._hook, self._journal, self._conversation = on_event, journal, conversation
+        self._clock = SYSTEM_CLOCK if conversation is None else conversation.clock
         self.poll_seconds = poll_seconds
         self._loop: Loop | None = None
         self._call: Callable[[Callable[[], Any]], Any] | None = None
@@ -96,7 +98,7 @@ class Agent:
         self.status_url: str | None = None
         """Where the status is shown, while it is."""
         about = {"name": name, "queue": self.queue.name, "labels": list(labels), "limit": limit, "process": os.getpid()}
-        self.view = View(about, clock.now, clock.wall, on_event)
+        self.view = View(about, self._clock.now, self._clock.wall, on_event)
 
     # --- running --------------------------------------------------------------------------------------------------------
 
@@ -116,7 +118,7 @@ class Agent:
         books = Books(self.queue, self._journal)
         receipts = Receipts(self.queue, self._clock)
         work = Work(
-            self.queue, Runs(self.recipe, self._clock), books, receipts, self.view, self._clock,
+            self.queue, Runs(self.recipe, self._conversation), books, receipts, self.view, self._clock,
             labels=self.labels, allow=self.allow, hook=self._hook,
         )  # fmt: skip
         loop = Loop(

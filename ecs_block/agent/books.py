@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ecs_block.agent.claims import Claims, claims_of
 from ecs_block.agent.queue import RunQueue
-from ecs_block.engine.journal import Entry, Journal, journal
+from ecs_block.engine.journal import Entry, journal
 from ecs_block.engine.record import RunJournal
 from ecs_block.plan.result import ECSTaskResult, from_record
 
@@ -43,10 +43,10 @@ class Known:
 class Books:
     """The journal, as far as the jobs of one queue are concerned. Every method raises JournalError."""
 
-    def __init__(self, queue: RunQueue, file: Journal | None = None) -> None:
+    def __init__(self, queue: RunQueue, books: RunJournal | None = None) -> None:
         self._queue = queue
-        self._journal = file or journal()
-        self._books = RunJournal(self._journal)
+        self._books = books or RunJournal(journal())
+        self._journal = self._books.journal
 
     @property
     def claims(self) -> Claims:
@@ -55,7 +55,7 @@ class Books:
 
     def of_run(self, run_id: str) -> RunJournal:
         """Give the journal for one run."""
-        return RunJournal(self._journal, run_id)
+        return replace(self._books, run_id=run_id)
 
     async def probe(self) -> None:
         """Find out whether the journal can be written."""

@@ -7,7 +7,7 @@ from typing import Any
 from ecs_block.agent.job import Job
 from ecs_block.agent.recipe import Recipe
 from ecs_block.aws import Aws, AwsCredentials
-from ecs_block.engine.clock import Clock
+from ecs_block.engine.clock import SYSTEM_CLOCK
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.journal import Entry
 from ecs_block.engine.prepare import Run
@@ -19,9 +19,9 @@ from ecs_block.task import ECSTask
 class Runs:
     """Makes runs of jobs, and of what the journal has of them."""
 
-    def __init__(self, recipe: Recipe, clock: Clock) -> None:
+    def __init__(self, recipe: Recipe, conversation: Conversation | None = None) -> None:
         self._recipe = recipe
-        self._clock = clock
+        self._conversation = conversation
         self._conversations: dict[tuple[Any, ...], Conversation] = {}
 
     async def of_job(self, job: Job, books: RunJournal, hook: Hook) -> Run:
@@ -39,9 +39,11 @@ class Runs:
 
     def _with(self, credentials: AwsCredentials) -> Conversation:
         """Give the one conversation of these credentials, so that all tasks share a watcher."""
+        if self._conversation is not None:
+            return self._conversation
         key = credentials.identity()
         if key not in self._conversations:
-            self._conversations[key] = Conversation(Aws(credentials), self._clock)
+            self._conversations[key] = Conversation(Aws(credentials), SYSTEM_CLOCK)
         return self._conversations[key]
 
     def _credentials_for(self, entry: Entry) -> AwsCredentials:

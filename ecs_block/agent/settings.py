@@ -116,13 +116,12 @@ def settings_of(
 
 
 def _merged(*sources: Settings) -> Settings:
-    """Lay settings over one another, the last on top; the arguments each by itself."""
-    fields: dict[str, Any] = {}
-    for source in sources:
-        fields |= {name: getattr(source, name) for name in source.model_fields_set}
-        fields["arguments"] = {**fields.get("arguments", {}), **source.arguments}
-    merged = {name: value for source in sources for name, value in source.env.items()}
-    return Settings(**fields | ({"env": merged} if merged else {}))
+    """Lay settings over one another, the last on top; arguments and variables each by itself."""
+    fields = {name: getattr(source, name) for source in sources for name in source.model_fields_set}
+    for name in ("arguments", "env"):
+        if name in fields:
+            fields[name] = {key: value for source in sources for key, value in getattr(source, name).items()}
+    return Settings(**fields)
 
 
 # --- the environment ---------------------------------------------------------------------------------------------------

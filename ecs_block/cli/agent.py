@@ -56,7 +56,7 @@ Examples:
 \b
   Say with boto3's arguments how the tasks run:
     ecs-block agent start --queue URL cpu=512 memory=1024 \\
-      networkConfiguration='{{"awsvpcConfiguration":{{"subnets":["subnet-1"]}}}}' \\
+      networkConfiguration='{{"awsvpcConfiguration":{{"subnets":["sn-1"]}}}}' \\
       containerDefinitions_environment='[{{"name": "STAGE", "value": "test"}}]'
 \b
   Take jobs with the label gpu, too, let jobs choose an image, serve health:

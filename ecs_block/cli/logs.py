@@ -123,7 +123,7 @@ def logs(
     except BrokenPipeError:  # nobody wants the rest
         return 0
     except OSError as error:
-        raise EcsBlockError(f"The output cannot be written: {error.strerror}.") from None
+        raise EcsBlockError(f"The output cannot be written: {error.strerror or error}.") from None
     if console.as_json:
         console.print_json(lines)
     return code

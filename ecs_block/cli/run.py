@@ -242,5 +242,5 @@ def with_output(console: Console, task: ECSTask, act: Callable[[ECSTask], T]) ->
 
 def _warn_of_silence(console: Console) -> None:
     console.warning(
-        "the output is not shown: CloudWatch Logs needs a role to write it with; give one with --execution-role ARN"
+        "a run's output is not shown: CloudWatch Logs needs a role to write it with; give one with --execution-role ARN"
     )

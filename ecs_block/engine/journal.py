@@ -47,6 +47,13 @@ _TABLES = (
 )
 _SELECT = """SELECT *, (SELECT json_group_array(identifier) FROM (
     SELECT identifier FROM task WHERE task.number = entry.number ORDER BY task.rowid)) AS tasks FROM entry """
+_STOP = """UPDATE entry SET stop_reason = ? WHERE stop_reason IS NULL AND attempt >= ?
+    AND (run_id, account, region, cluster, endpoint) =
+    (SELECT run_id, account, region, cluster, endpoint FROM entry WHERE number = ?)"""
+_STOPPED_BEFORE = """UPDATE entry SET stop_reason = (SELECT max(stop_reason) FROM entry AS earlier
+    WHERE earlier.attempt < entry.attempt
+    AND (earlier.run_id, earlier.account, earlier.region, earlier.cluster, earlier.endpoint) =
+    (entry.run_id, entry.account, entry.region, entry.cluster, entry.endpoint)) WHERE number = ?"""
 _INSERT = """INSERT INTO entry (number, run_id, attempt, account, region, cluster, endpoint, caller, token, started_by,
         plan, request, digest, whole, profile, created_at, tries)
     VALUES (:number, :run_id, :attempt, :account, :region, :cluster, :endpoint, :caller, :token, :started_by,
@@ -189,7 +196,9 @@ class Journal:
             if known is not None:
                 connection.execute("DELETE FROM entry WHERE number = ?", (known.number,))
                 new |= {"number": known.number, "tries": known.tries, "account": place.account or known.place.account}
-            return self._entry(connection, connection.execute(_INSERT, new).lastrowid or 0)
+            number = connection.execute(_INSERT, new).lastrowid or 0
+            connection.execute(_STOPPED_BEFORE, (number,))
+            return self._entry(connection, number)
 
         return self._file.write(change)
 
@@ -261,11 +270,10 @@ class Journal:
         self._file.write(change)
 
     def stop_requested(self, number: int, reason: str) -> None:
-        """Record that a stop was asked for. The first reason stays."""
+        """Record that a stop was asked for: for this attempt, and for all that follow. The first reason stays."""
 
         def change(connection: sqlite3.Connection) -> None:
-            if self._entry(connection, number).stop_reason is None:
-                connection.execute("UPDATE entry SET stop_reason = ? WHERE number = ?", (reason, number))
+            connection.execute(_STOP, (reason, self._entry(connection, number).attempt, number))
 
         self._file.write(change)
 

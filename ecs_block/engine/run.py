@@ -42,7 +42,11 @@ async def run(run: Run, task_status: TaskStatus[str] | None = None) -> ECSTaskRe
     how = Beginning(started=once(task_status))
     while True:
         run.variables = variables_of(name, how.attempt)
-        result = await _attempt(run, how)
+        try:
+            result = await _attempt(run, how)
+        except anyio.get_cancelled_exc_class():
+            await _not_again(run)
+            raise
         if result.outcome != "interrupted" or how.attempt > fields.retries_on_interruption:
             break
         if run.record is not None and await run.record.is_to_stop():
@@ -52,6 +56,13 @@ async def run(run: Run, task_status: TaskStatus[str] | None = None) -> ECSTaskRe
     if result.error is not None:
         raise result.error
     return result
+
+
+async def _not_again(run: Run) -> None:
+    """Note an interrupt, also one between two attempts: another process may be about to make the next one."""
+    if run.record is not None and run.stops_on_interrupt:
+        with anyio.CancelScope(shield=True):
+            await run.record.stop_requested("the run was interrupted")
 
 
 def _nothing(index: int, result: ECSTaskResult) -> None:

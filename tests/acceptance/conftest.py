@@ -13,6 +13,7 @@ from typing import Any
 
 import calls
 import pytest
+from screen import Terminal, terminal_for
 
 from ecs_block.local import LocalCloud
 
@@ -124,3 +125,9 @@ def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
 def eventually() -> Callable[..., Any]:
     """Wait for something to become true."""
     return until
+
+
+@pytest.fixture
+def terminal(on_aws: Any) -> Terminal:
+    """Start the command on a terminal of its own, which a test can read."""
+    return terminal_for(on_aws.variables)

@@ -46,3 +46,15 @@ def test_an_unknown_field_is_wrong_usage(on_aws):
     done = on_aws("check", "--set", "clutser=a", "--", "true")
     assert done.returncode == 2
     assert "Did you mean 'cluster'" in done.stderr
+
+
+def test_on_a_terminal_findings_stand_in_columns(terminal, role):
+    """Broken between words, with a last line that says what it comes to."""
+    with terminal("check", "--cluster", "nope", "--execution-role", role, "--", "true", columns=80) as screen:
+        assert screen.end() == 1
+    assert screen.lines[0].startswith("✓ credentials      ")
+    [cluster] = [line for line in screen.lines if line.startswith("✗ cluster")]
+    assert cluster.startswith("✗ cluster          nope does not exist")
+    assert all(len(line) < 80 for line in screen.lines)
+    assert all(line[:2] in ("✓ ", "! ", "✗ ", "? ") or line.startswith(" " * 19) for line in screen.lines[:-1])
+    assert screen.lines[-1].startswith("ecs-block: a run would fail: ")

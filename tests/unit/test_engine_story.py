@@ -135,38 +135,38 @@ def _always_succeeded(*args: Any, **named: Any) -> Verdict:
 
 
 @pytest.mark.parametrize(
-    ("place", "broken", "story"),
+    ("broken", "story"),
     [
         pytest.param(
-            "once_only.identity", lambda run_id, attempt, cluster: (uuid.uuid4().hex, run_id),
+            {"once_only.identity": lambda run_id, attempt, cluster: (uuid.uuid4().hex, run_id)},
             Story(((0.0, Start(doom=Moment("answered"))), (5.0, Start())), LONG),
             id="another token after a crash",
         ),
         pytest.param(
-            "launch.token_of", _a_new_token,
+            {"launch.token_of": _a_new_token},
             Story(((0.0, Start(doom=Moment("answered"))), (5.0, Start())), LONG),
             id="another token for the same try",
         ),
         pytest.param(
-            "once_only.TOKEN_LIFE launch.TOKEN_LIFE", 1e9,
+            {"once_only.TOKEN_LIFE": 1e9, "launch.TOKEN_LIFE": 1e9},
             Story(((0.0, Start(doom=Moment("answered"))), (3 * 3600.0, Start())), (Job((Life(seconds=60.0),), open=True),)),
             id="an old token is trusted",
         ),
         pytest.param(
-            "record.Record.is_to_stop", _never,
+            {"record.Record.is_to_stop": _never, "journal._STOPPED_BEFORE": "SELECT ?"},
             Story(((0.0, Start()), (30.0, Reclaim()), (1.0, Stop())), (Job((Life(900.0),), retries=1, grace=30.0),)),
             id="a stop is forgotten",
         ),
         pytest.param(
-            "outcome.judge", _always_succeeded,
+            {"outcome.judge": _always_succeeded},
             Story(((0.0, Start()),), (Job((Life(end="1"),)),)),
             id="every end is a success",
         ),
     ],
 )  # fmt: skip
-def test_a_broken_engine_breaks_a_rule(monkeypatch: pytest.MonkeyPatch, place: str, broken: Any, story: Story) -> None:
+def test_a_broken_engine_breaks_a_rule(monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any], story: Story) -> None:
     """Each of these mistakes is noticed, and the same story keeps all rules without it."""
     assert not play(story).rules.breaches
-    for name in place.split():
-        monkeypatch.setattr(f"ecs_block.engine.{name}", broken)
+    for name, instead in broken.items():
+        monkeypatch.setattr(f"ecs_block.engine.{name}", instead)
     assert play(story).rules.breaches
