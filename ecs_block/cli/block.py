@@ -42,6 +42,10 @@ Examples:
 \b
   Change one thing of a saved block:
     ecs-block block save nightly --overwrite --block nightly --memory 4gb
+\b
+  Run it every night from cron (there a % is written \\%, and the command is
+  named by its path; `command -v ecs-block` tells it):
+    @daily /opt/v/bin/ecs-block run --block nightly --run-id n-$(date +\\%F)
 """
 _LS_EXAMPLES = """\
 Examples:

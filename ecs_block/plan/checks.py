@@ -75,17 +75,18 @@ def _of_single_fields(fields: TaskFields) -> Iterator[str]:
 
 
 def _of_log_names(options: Mapping[str, Any]) -> Iterator[str]:
-    """Find what CloudWatch Logs refuses in the names of groups and streams (API reference, CreateLogGroup, CreateLogStream)."""
+    """Find what CloudWatch Logs refuses in the names of groups and streams (its API reference, CreateLogGroup, …Stream)."""
     group, prefix = options.get("awslogs-group"), options.get("awslogs-stream-prefix")
     if isinstance(group, str) and not _LOG_GROUP.fullmatch(group):
         yield (
-            f"cloudwatch_logs_options awslogs-group {group!r} is no name of a log group; use 1 to 512 letters, digits and any of "
-            "._-/#."
+            f"cloudwatch_logs_options awslogs-group {group!r} is no name of a log group; use 1 to 512 letters, digits and "
+            "any of ._-/#."
         )
     if isinstance(prefix, str) and not _STREAM_PREFIX.fullmatch(prefix):
         yield (
-            f"cloudwatch_logs_options awslogs-stream-prefix {prefix!r} cannot begin a stream's name: CloudWatch Logs takes no ':' "
-            f"and no '*' there, and with the container's name and the task's id at most 512 characters. Use {definitions.stream_prefix(prefix)!r}."
+            f"cloudwatch_logs_options awslogs-stream-prefix {prefix!r} cannot begin a stream's name: CloudWatch Logs takes no "
+            f"':' and no '*' there, and with the container's name and the task's id at most 512 characters. "
+            f"Use {definitions.stream_prefix(prefix)!r}."
         )
 
 
