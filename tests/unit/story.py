@@ -1210,8 +1210,16 @@ class Rules:
                 else repr(answer)
                 for answer in (first.answer, second.answer)
             ]
-            if told[0] != told[1]:
+            if told[0] != told[1] and not self._timed_out_meanwhile(first.answer, second.answer):
                 self.broken("same again", f"{told[0]} became {told[1]}")
+
+    @staticmethod
+    def _timed_out_meanwhile(watched: ECSTaskResult, recorded: object) -> bool:
+        """Tell whether another process's time was up, and its word was recorded, while this one saw the task stop."""
+        if not isinstance(recorded, TaskStartTimeout | TaskRunTimeout) or recorded.result is None:
+            return False
+        ends = [(result.identifier, result.outcome, result.attempt) for result in (watched, recorded.result)]
+        return ends[0] == ends[1] and watched.outcome == "stopped"
 
     def at_last(self) -> None:
         cloud = self.world.cloud
