@@ -229,6 +229,8 @@ async def _recorded_unknown(record: Record, why: str) -> Found:
         f"Nobody knows what became of the run {entry.run_id!r}. {why}", identifier=next(iter(entry.tasks), None)
     )
     result = ECSTaskResult(identifier=error.identifier, outcome="unknown", reason=str(error), attempt=entry.attempt)
+    each = [result.model_copy(update={"identifier": task}) for task in entry.tasks]
+    result = combined(each) if len(each) > 1 else result
     error.result = result = result.model_copy(update={"error": error})
     await record.ended(result)
     return Found(entry, "unknown", result)
