@@ -20,6 +20,7 @@ QUICK_COUNTS = (1, 10, 100)
 SECONDS = 10
 THROTTLED_COUNT = 500
 LAUNCH_BURST, LAUNCHES_PER_SECOND = 100, 20  # tasks; AWS Fargate, "Throttling quotas"
+JOBS, AT_ONCE = 1000, 200
 PEER = ("prefect-aws==0.4.19", "prefect>=2,<3")
 PEER_COUNT = 100
 
@@ -75,6 +76,23 @@ def logs(options: argparse.Namespace) -> dict[str, Facts]:
     return measured
 
 
+def jobs(options: argparse.Namespace) -> dict[str, Facts]:
+    """Run the jobs of a queue, at most so many at once, with the floor and the agent in alternation."""
+    count, limit = (100, 20) if options.quick else (JOBS, AT_ONCE)
+    rounds: dict[str, list[Facts]] = {"queue_floor": [], "agent": []}
+    for number in range(options.rounds):
+        for who, taken in rounds.items():
+            say(f"{who}, {count} jobs, {limit} at once, round {number + 1}")
+            given = ("--count", count, "--limit", limit, "--seconds", SECONDS)
+            taken.append(clients.run(who, *given))
+    measured = {who: clients.middle(taken) for who, taken in rounds.items()}
+    floor, ours = measured["queue_floor"], measured["agent"]
+    ours.update({f"{name} / floor": ours[name] / floor[name] for name in ("wall", "cpu", "cpu_run", "rss_mb")})
+    for who, one in measured.items():
+        print(table.facts(f"Jobs from a queue: {who}", one), end="\n\n", flush=True)
+    return measured
+
+
 def starts(options: argparse.Namespace) -> Facts:
     """Measure what a start costs."""
     say("start")
@@ -108,6 +126,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Any]] = {
     "runs": runs,
     "throttled": throttled,
     "logs": logs,
+    "jobs": jobs,
     "start": starts,
 }
 

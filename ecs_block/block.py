@@ -90,7 +90,7 @@ class Block(Strict):
     def load_from(cls, path: str | os.PathLike[str]) -> Self:
         """Load a block from a JSON file (or YAML, by its ending). Raises BlockNotFound or BlockInvalid."""
         path = Path(path)
-        return cls._read(_read_text(path), path)
+        return cls._read(read_text(path), path)
 
     @classmethod
     def _read(cls, text: str, path: Path) -> Self:
@@ -240,7 +240,8 @@ def _not_found(slug: str, name: str, known: builtins.list[str]) -> str:
     return f"No {slug} block {name!r} is saved.{did_you_mean(name, known)} Saved: {saved}.".replace("  ", " ")
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a block file. Raises BlockNotFound, or BlockInvalid for one that cannot be read or is too large."""
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) if _in_home(path) else os.O_RDONLY
     try:
         with open(os.open(path, flags), "rb") as file:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -30,7 +31,7 @@ from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.record import RunJournal
 from ecs_block.engine.signals import into_this_loop
 from ecs_block.errors import AwsError, InvalidTask
-from ecs_block.events import Hook
+from ecs_block.events import Event, Hook
 
 if TYPE_CHECKING:
     from ecs_block.plan.result import ECSTaskResult
@@ -89,6 +90,7 @@ class Agent:
         self.queue = queue if isinstance(queue, RunQueue) else RunQueue(queue, credentials, conversation=conversation)
         self.name, self.labels, self.allow = name, tuple(labels), checked_allow(allow)
         self.limit, self.max_polls, self.agent_address = limit, max_polls, agent_address
+        on_event = None if on_event is None else _guarded(on_event)
         self._hook, self._journal, self._conversation = on_event, journal, conversation
         self._clock = SYSTEM_CLOCK if conversation is None else conversation.clock
         self.poll_seconds = poll_seconds
@@ -196,6 +198,21 @@ def _recipe(block: ECSTask | None, credentials: AwsCredentials | None, arguments
     return recipe_of(block, arguments, aws_credentials=credentials, **ours)
 
 
+def _guarded(hook: Hook) -> Hook:
+    """Make sure that a hook which raises is reported once, and harms no job."""
+    hooks = [hook]
+
+    def told(event: Event) -> None:
+        for one in hooks:
+            try:
+                one(event)
+            except Exception:
+                hooks.clear()
+                logger.exception("The hook %r raised, and is not called any more; the agent goes on.", one)
+
+    return told
+
+
 class _Thread(threading.Thread):
     """A thread that gives what it raised."""
 
@@ -225,7 +242,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    ours = [number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)]
+    ours = [number for number, handler in before.items() if _is_nobodys(handler)]
     came: list[int] = []
 
     def heard(number: int, frame: Any) -> None:
@@ -244,6 +261,13 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, before[number])
+
+
+def _is_nobodys(handler: Any) -> bool:
+    """Tell whether a signal's handler is Python's own, or the one with which asyncio cancels its main task at Ctrl-C."""
+    if handler in (signal.SIG_DFL, signal.default_int_handler):
+        return True
+    return isinstance(handler, partial) and getattr(handler.func, "__name__", "") == "_on_sigint"
 
 
 def _leave(code: int) -> None:

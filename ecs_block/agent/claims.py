@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import IO
 
 from ecs_block.errors import JournalError
 from ecs_block.home import home
@@ -39,7 +38,7 @@ class Claims:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._held: set[str] = set()
-        self._file: IO[bytes] | None = None
+        self._file: int | None = None  # open as long as the process lives
 
     def take(self, run_id: str) -> bool:
         """Claim a job; False when another process has it, or this one has it already. Raises JournalError."""
@@ -60,16 +59,16 @@ class Claims:
             if fcntl is not None and self._file is not None:
                 fcntl.lockf(self._file, fcntl.LOCK_UN, 1, _place(run_id))
 
-    def _opened(self) -> IO[bytes]:
+    def _opened(self) -> int:
         if self._file is None:
             self._file = _open(self.path)
         return self._file
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> int:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise JournalError(
             f"No lock can be made at {path} ({error.strerror}), so no job is launched: two agents might both do it. Make its "

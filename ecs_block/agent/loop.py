@@ -29,10 +29,10 @@ from ecs_block.errors import EcsBlockError, JournalError
 
 logger = logging.getLogger("ecs_block.agent")
 
-ROOM_PATIENCE = 2.0  # seconds for which room for ten is waited for, once there is some
+ROOM_PATIENCE = 5.0  # seconds for which room for ten is waited for, once there is some
 LOOK = 0.1  # seconds
 TAKE_UP_EVERY = 30.0  # seconds between two looks at what other agents have left behind
-SETTINGS_EVERY = 60.0  # seconds between two looks at the queue's settings
+SETTINGS_EVERY = 15.0  # seconds between two looks at the queue's settings
 LONGEST_PAUSE = 60.0  # seconds between two polls that fail
 LAUNCH_PATIENCE = 20.0  # seconds in which launches are to finish once the agent is told to end
 WAITING = 2 * LAUNCHES_AT_ONCE  # launches under way beyond which jobs are left in the queue
@@ -55,6 +55,8 @@ class Loop:
 
     def end(self) -> None:
         """End soon. Must be called in the loop's own thread."""
+        if self._view.state == "stopped":
+            return
         self._work.stopping = True
         self._view.state = "stopping"
         self._told_to_end.set()
@@ -186,7 +188,7 @@ class Loop:
             except EcsBlockError as error:
                 self._visibility = round(self._receipts.visibility)
                 logger.debug("The queue's settings cannot be read: %s", error)
-                await self._clock.sleep(SETTINGS_EVERY / 6)
+                await self._clock.sleep(SETTINGS_EVERY)
                 continue
             self._receipts.visibility = found.visibility or self._receipts.visibility
             self._visibility = None if found.visibility else round(self._receipts.visibility)

@@ -11,6 +11,7 @@ from ecs_block.plan.style import STYLE
 
 REFRESH = 5  # seconds
 MOST_ROWS = 200  # of one table
+MOST_BAD = 20  # rows of those that failed, which stand first
 
 Snapshot = Mapping[str, Any]
 Line = Mapping[str, Any]
@@ -63,8 +64,8 @@ def page(snapshot: Snapshot) -> str:
         "main",
         _top(snapshot),
         _tiles(snapshot),
+        _table("Failed and rejected", failed[:MOST_BAD], None, len(failed)),
         _table("Running", under_way, "No job is running."),
-        _table("Failed and rejected", failed, None),
         _table("Done", rest, "No job has ended yet." if not failed else None),
     )
     foot = el(
@@ -79,7 +80,7 @@ def _top(snapshot: Snapshot) -> Html:
     told = [f"queue {agent['queue']}"]
     told += [f"labels {', '.join(agent['labels'])}"] if agent["labels"] else []
     told += [f"at most {agent['limit']:,} at once"] if agent["limit"] else []
-    told += [f"since {_clock(agent['started_at'])}"]
+    told += [f"since {_clock(agent['started_at'])} UTC"]
     told += [f"last poll {_clock(health['polled_at'])}"] if health["polled_at"] else []
     return joined(
         el("p", "Agent", class_="kind"),
@@ -107,12 +108,13 @@ def _tiles(snapshot: Snapshot) -> Html:
     return el("ul", *tiles, class_="tiles", aria_label="Counts")
 
 
-def _table(title: str, jobs: Sequence[Line], none: str | None) -> Html | None:
+def _table(title: str, jobs: Sequence[Line], none: str | None, of: int | None = None) -> Html | None:
     if not jobs:
         return el("section", el("h2", title), el("p", none, class_="soft")) if none else None
     head = el("tr", *(el("th", name, scope="col") for name in ("Job", "State", "At", "Task, or why")))
     body = el("tbody", *(el("tr", *_cells(job)) for job in jobs[:MOST_ROWS]))
-    more = el("p", f"and {len(jobs) - MOST_ROWS:,} more", class_="soft") if len(jobs) > MOST_ROWS else None
+    left = (of or len(jobs)) - min(len(jobs), MOST_ROWS)
+    more = el("p", f"and {left:,} more", class_="soft") if left else None
     table = el("table", el("thead", head), body, class_="jobs")
     scrolled = el("div", table, class_="scrolled", role="region", aria_label=title, tabindex="0")
     return el("section", el("h2", title), scrolled, more)
@@ -120,15 +122,18 @@ def _table(title: str, jobs: Sequence[Line], none: str | None) -> Html | None:
 
 def _cells(job: Line) -> Iterator[Html]:
     sign, tone = _SIGNS.get(job["state"], ("?", "plain"))
-    named = (
-        [el("strong", job["name"]), el("span", job["id"], class_="id")] if job["name"] else [el("strong", job["id"])]
-    )
+    named = [el("strong", job["name"]), el("span", job["id"], class_="id")] if job["name"] else [el("code", job["id"])]
     yield el("th", *named, scope="row")
     yield el("td", el("span", f"{sign} {_state(job)}", class_=f"word {tone}"))
     yield el("td", _clock(job["ended_at"] or job["launched_at"] or job["received_at"]))
     task = el("code", job["task"].rpartition("/")[2]) if job["task"] else None
-    reason = el("span", job["reason"], class_="reason") if job["reason"] and job["state"] != "done" else None
+    reason = el("span", job["reason"], class_="reason") if job["reason"] and not _says_all(job) else None
     yield el("td", task, reason)
+
+
+def _says_all(job: Line) -> bool:
+    """Tell whether the state says already how a job ended."""
+    return job["state"] == "done" or _state(job).startswith("exit ")
 
 
 def _state(job: Line) -> str:

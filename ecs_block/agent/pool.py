@@ -31,7 +31,8 @@ Values = Mapping[str, Any]
 
 # What a linked definition says itself; with `task_definition_arn`, a template's defaults do not contradict it.
 _WHOLE = ("image", "family", "task_definition", "configure_cloudwatch_logs", "cloudwatch_logs_options", "stream_output")
-_DESCRIBED = (*_WHOLE, "cpu", "memory", "execution_role_arn", "task_role_arn", "container_name")
+_OF_ITS_SIZE = ("cpu", "memory", "container_name")
+_DESCRIBED = (*_WHOLE, *_OF_ITS_SIZE, "execution_role_arn", "task_role_arn")
 _NEVER_A_JOBS = ("aws_credentials",)
 # Fields of a job that are variables of a template under the same name.
 _FIELDS_OF_A_JOB = (
@@ -115,13 +116,19 @@ class WorkPool(Block):
             contradicting = [name for name in _WHOLE if name in values]
             if contradicting:
                 raise InvalidTask(f"task_definition_arn is used as it is, so it excludes {', '.join(contradicting)}.")
-            fields = {name: value for name, value in fields.items() if name not in _WHOLE}
+            fields = {name: value for name, value in fields.items() if not self._is_described(name, values)}
         if job is not None:
             fields = with_job(fields, job, command=False)
         try:
             return ECSTask(**with_logs(fields, logs=True, name=None))
         except InvalidTask as error:
             raise InvalidTask(f"The template does not make a task of these values: {error}") from None
+
+    def _is_described(self, field: str, values: Values) -> bool:
+        """Tell whether a linked definition says this itself: its size, unless the job gives one, but not its roles."""
+        part = self.base_job_template["job_configuration"].get(field)
+        asked = any(name in values for name in placeholders.names_in(part))
+        return field in _WHOLE or (field in _OF_ITS_SIZE and not asked)
 
     def _configuration(self, values: Values) -> dict[str, Any]:
         """Leave out of the template what would only repeat a task's own defaults: a field that is set wins over others."""

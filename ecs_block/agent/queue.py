@@ -267,8 +267,8 @@ def _with_id(job: Job | Mapping[str, Any]) -> Job:
 
 def _body(job: Job) -> str:
     try:
-        body = json.dumps(job.model_dump(mode="json", exclude_unset=True), allow_nan=False, separators=(",", ":"))
-    except ValueError as error:
+        body = json.dumps(job.model_dump(exclude_unset=True), allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidTask(f"The job {job.title} cannot be written as JSON: {error}.") from None
     if len(body) > LARGEST:
         raise InvalidTask(f"The job {job.title} has {len(body):,} bytes; a job has at most {LARGEST:,}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ecs_block.plan.shape import did_you_mean
@@ -45,18 +45,27 @@ def schema_problems(schema: Schema) -> str | None:
         kind.check_schema(schema)
     except SchemaError as error:
         return f"{_path(error, '') or 'it'} is not what JSON schema takes there."
-    return None
+    return next((f"it refers to {ref!r}, which is not in it." for ref in _references(schema) if ref[:1] != "#"), None)
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        yield from (str(item) for name, item in value.items() if name == "$ref" and isinstance(item, str))
+    for item in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _references(item)
 
 
 def problems_of(values: Mapping[str, Any], schema: Schema) -> list[str]:
     """List what is wrong with values, each as a sentence that begins with the variable. No value is quoted."""
     from jsonschema.exceptions import best_match
     from jsonschema.validators import validator_for
+    from referencing import Registry
     from referencing.exceptions import Unresolvable
 
     kind = validator_for(schema, default=_default())
     try:
-        found = sorted(kind(schema).iter_errors(dict(values)), key=lambda error: [str(part) for part in error.path])
+        checked = kind(schema, registry=Registry())  # which asks no network
+        found = sorted(checked.iter_errors(dict(values)), key=lambda error: [str(part) for part in error.path])
         # Of the branches of an anyOf, the one that comes nearest says most.
         return list(dict.fromkeys(_told(error if _of_no_kind(error) else best_match([error])) for error in found))
     except Unresolvable as error:

@@ -87,6 +87,7 @@ class View:
             self._polled_at = self._time()
             self.counts["polls"] += 1
             self.counts["messages"] += messages
+            self.counts["idle polls"] += not messages
             self.state = "polling" if self.state != "stopping" else self.state
         self.well("queue")
 
@@ -185,6 +186,7 @@ class View:
 
 _COUNTED = (
     "done", "failed", "rejected", "duplicate", "passed on", "handed back", "launched", "messages", "polls",
+    "idle polls",
 )  # fmt: skip
 _FIELDS = tuple(field.name for field in fields(JobLine))
 

@@ -78,7 +78,7 @@ pool_option = click.option("--pool", metavar="NAME", shell_complete=pool_names, 
 
 def agent_options(command: Command) -> Command:
     """Add the options of an agent, and its arguments."""
-    return _with((queue_option, *_TASKS, *_LOOP, _CONFIG, *_KEYS, words_argument), command)
+    return _with((queue_option, *_LOOP, *_TASKS, _CONFIG, *_KEYS, words_argument), command)
 
 
 def worker_options(command: Command) -> Command:

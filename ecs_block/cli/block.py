@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ecs_block.cli.fields import task_of, task_options
 from ecs_block.cli.help import Subverbs
-from ecs_block.cli.offers import block_names
+from ecs_block.cli.offers import block_names, file_names
 from ecs_block.cli.output import Console, speaks
-from ecs_block.errors import BlockError
+from ecs_block.errors import BlockError, BlockInvalid, InvalidTask
 
 if TYPE_CHECKING:
     from ecs_block.task import ECSTask
@@ -24,6 +25,7 @@ Examples:
     ecs-block block save nightly --image python:3.12-slim -- python -m report
     ecs-block block ls
     ecs-block run --block nightly
+    ecs-block block import prod.json --name nightly
 
 More about one of them: ecs-block block save --help
 """
@@ -60,6 +62,20 @@ Examples:
 \b
     ecs-block block show nightly
     ecs-block block show nightly > nightly.json
+"""
+_IMPORT_EXAMPLES = """\
+Examples:
+
+\b
+  A block that somebody sent, or that another tool wrote:
+    ecs-block block import prod.json --name nightly
+\b
+  The base job template of an ECS work pool; its defaults become the block:
+    ecs-block block import pool.json --name reports
+\b
+  Then look at what it would run:
+    ecs-block block show reports
+    ecs-block preview --block reports
 """
 _RM_EXAMPLES = """\
 Examples:
@@ -169,6 +185,56 @@ def _in_options(text: str) -> str:
     """Say what to do as it is done here: with an option, not with an argument of Python."""
     text = text.replace("Pass overwrite=True", "Give --overwrite")
     return text.replace("pass include_secrets=True", "give --include-secrets")
+
+
+@block.command("import", epilog=_IMPORT_EXAMPLES)
+@click.argument("file", metavar="FILE", shell_complete=file_names)
+@click.option(
+    "--name", metavar="NAME", help="Name to save it under. Default: what FILE calls it, else FILE's own name."
+)
+@click.option("--overwrite", is_flag=True, help="Replace a block that has this name.")
+@click.option(
+    "--include-secrets", is_flag=True, help="Save secret values themselves, in a file that only you can read."
+)
+@speaks
+def import_(console: Console, file: str, *, name: str | None, overwrite: bool, include_secrets: bool) -> int:
+    """Save the block in FILE, JSON or YAML.
+
+    FILE is a block of ours, an ECS task block that another tool wrote, or the base job template of an ECS work pool. What does
+    not carry over is told; what only a server could resolve is refused.
+    """
+    task, called = _brought(Path(file))
+    name = name or called
+    try:
+        path = task.save(name, overwrite, include_secrets=include_secrets)
+    except BlockError as error:
+        raise type(error)(_in_options(str(error))) from None
+    console.step(f"block {name} saved to {path}")
+    return 0
+
+
+def _brought(path: Path) -> tuple[ECSTask, str]:
+    """Read the block in a file, and what it is called."""
+    from ecs_block import legacy
+    from ecs_block.block import read_text
+    from ecs_block.parse import line_of, parse
+    from ecs_block.task import ECSTask
+
+    text = read_text(path)
+    found = legacy.unwrap(parse(text, path))
+    if not legacy.is_legacy(found.content):
+        return ECSTask.load_from(path), _name_of(path)
+    try:
+        return ECSTask(**legacy.translate(found.content)), found.name or _name_of(path)
+    except InvalidTask as error:
+        line = line_of(text, (*found.location, *error.location))
+        raise BlockInvalid(f"{path}:{line}: {error} The file was left as it is.") from None
+
+
+def _name_of(path: Path) -> str:
+    from slugify import slugify
+
+    return slugify(path.stem, regex_pattern=r"[^a-z0-9._-]+").strip("._-")
 
 
 @block.command(epilog=_RM_EXAMPLES)

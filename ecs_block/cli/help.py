@@ -11,10 +11,10 @@ import click
 
 _OWN = "Options"
 _SECTIONS = {
-    "Task": "file block set env env-file name image cpu memory timeout no-logs patch",
-    "Where it runs": "cluster launch-type vpc-id execution-role task-role",
     "Jobs": "queue pool dead-letter-queue label limit max-polls allow worker enable-task-revisions use-external-kwargs "
     "external-kwargs-s3-bucket external-kwargs-s3-key",
+    "Task": "file block set env env-file name image cpu memory timeout no-logs patch",
+    "Where it runs": "cluster launch-type vpc-id execution-role task-role",
     "AWS": "profile region endpoint-url aws-access-key-id aws-secret-access-key aws-session-token botocore-config",
     "Output and help": "output query raw debug quiet help",
 }

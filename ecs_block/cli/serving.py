@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ecs_block.agent.recipe import Recipe
     from ecs_block.agent.settings import Settings
 
+logger = logging.getLogger("ecs_block.agent")
+
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -30,6 +33,7 @@ def serve(console: Console, settings: Settings, queue: str, recipe: Recipe, *, a
 
     if settings.log_format == "json":
         _write_json_lines()
+    _tell_of_arguments(settings)
     jobs = RunQueue(queue, recipe.aws_credentials, settings.dead_letter_queue)
     Agent(
         jobs,
@@ -43,6 +47,17 @@ def serve(console: Console, settings: Settings, queue: str, recipe: Recipe, *, a
         aws_credentials=recipe.aws_credentials,
     ).start()
     return 0
+
+
+def _tell_of_arguments(settings: Settings) -> None:
+    """Name the arguments: one may come from a variable of the environment that was meant for something else."""
+    if not settings.arguments:
+        return
+    from ecs_block.agent.arguments import of_environment
+
+    around = [name for name in of_environment(os.environ) if name in settings.arguments]
+    told = f"; in the environment: {', '.join(sorted(around))}" if around else ""
+    logger.info("Arguments of boto3: %s%s.", ", ".join(sorted(settings.arguments)), told)
 
 
 def prove(console: Console, recipe: Recipe, command: str) -> int:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ecs_block.cli.fields import describes_a_task, task_of
+from ecs_block.cli.fields import credentials_of, describes_a_task, task_of
 from ecs_block.cli.offers import pool_names
 from ecs_block.errors import InvalidTask
 
 if TYPE_CHECKING:
+    from ecs_block.aws import AwsCredentials
     from ecs_block.task import ECSTask
 
 Command = Callable[..., Any]
@@ -46,7 +47,7 @@ class WorkerPolicy:
 
         queue, task = self._queue_and_task(given)
         RunQueue(queue)  # raises for what is no URL of a queue
-        found = policies(task, task.aws_credentials, account=account)
+        found = policies(task, _credentials(task, given, queue), account=account)
         policy = worker_policy(
             found["caller"],
             queue,
@@ -72,6 +73,14 @@ class WorkerPolicy:
 
         pool = WorkPool.load(self.pool)
         return pool.queue, pool.task_of({})
+
+
+def _credentials(task: ECSTask, given: dict[str, Any], queue: str) -> AwsCredentials:
+    """Give who talks to AWS, and so in which region: as the options say, the block or pool, or the queue's URL."""
+    from ecs_block.cli.agent import at_the_queue
+
+    said = credentials_of(given)
+    return at_the_queue(task.aws_credentials.model_copy(update=said) if said else task.aws_credentials, queue)
 
 
 def worker_policy_options(command: Command) -> Command:

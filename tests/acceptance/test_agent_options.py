@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import urllib.request
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def started(command: Any, queue: str, *words: str, **variables: str) -> Any:
 def tasks_of(cloud: LocalCloud, job_id: str) -> list[dict[str, Any]]:
     """Give the tasks of a job."""
     return [task for task in cloud.tasks if variables_of(task).get("ECS_BLOCK_JOB_ID") == job_id]
+
+
+def newest(cloud: LocalCloud) -> dict[str, Any]:
+    """Give the task that was made last, in whichever region."""
+    return max(cloud.tasks, key=lambda task: task["createdAt"])
 
 
 def variables_of(task: dict[str, Any]) -> dict[str, str]:
@@ -133,7 +139,9 @@ def test_revisions_and_arguments_in_s3(on_aws: Any, cloud: LocalCloud, queue: st
     """`<prefix>/flow-1/a718df81.json` for the job "flow #1"; its definition is a tagged revision of `flow-1`."""
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="external-arguments")
-    body = json.dumps({"cpu": "512", "memory": 1024, "containerDefinitions_environment": "[{'name': 'X', 'value': '1'}]"})
+    body = json.dumps(
+        {"cpu": "512", "memory": 1024, "containerDefinitions_environment": "[{'name': 'X', 'value': '1'}]"}
+    )
     s3.put_object(Bucket="external-arguments", Key="prefix/flow-1/a718df81.json", Body=body)
     submit(on_aws, queue, "--name", "flow #1", "--version", "3", job_id=JOB)
     started(
@@ -211,7 +219,7 @@ def test_limit(on_aws: Any, cloud: LocalCloud, queue: str) -> None:
     assert done.returncode == 0, done.stderr
     times = sorted((task["startedAt"], task["stoppedAt"]) for job in jobs for task in tasks_of(cloud, job))
     assert len(times) == 3
-    assert all(first[1] <= second[0] for first, second in zip(times, times[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in pairwise(times))
 
 
 def test_agent_address(on_aws: Any, queue: str, eventually: Any) -> None:
@@ -249,11 +257,14 @@ def test_credentials(on_aws: Any, cloud: LocalCloud, queue: str, tmp_path: Path)
     (task,) = tasks_of(cloud, job_id)
     assert f":{around['AWS_REGION']}:" in task["taskArn"]
     elsewhere = on_aws("agent", "check", *keys, "--region", "eu-central-1")
-    assert (elsewhere.returncode, ":eu-central-1:" in cloud.tasks[-1]["taskArn"]) == (0, True)
+    assert (elsewhere.returncode, ":eu-central-1:" in newest(cloud)["taskArn"]) == (0, True)
     refused = on_aws("agent", "start", "--queue", queue, *keys, "--botocore-config", "{'max_pool': 5}")
     assert (refused.returncode, "max_pool" in refused.stderr) == (2, True)
-    wrong = on_aws("agent", "check", *keys, "--aws-session-token", "not-a-token")
-    assert wrong.returncode == 1, wrong.stderr
+    wrong = on_aws("agent", "check", *keys, "--aws-secret-access-key", "hush-hush-wrong-key")
+    assert (wrong.returncode, wrong.stdout) == (1, "✗ task definition: it failed.\n")
+    assert "hush-hush" not in wrong.stderr
+    alone = on_aws("agent", "check", "--aws-session-token", "token", "--region", "eu-central-1")
+    assert (alone.returncode, "aws_session_token needs aws_access_key_id" in alone.stderr) == (2, True)
     (tmp_path / "config").write_text("[profile mine]\nregion = eu-west-3\n")
     (tmp_path / "keys").write_text(
         f"[mine]\naws_access_key_id = {around['AWS_ACCESS_KEY_ID']}\n"
@@ -262,7 +273,7 @@ def test_credentials(on_aws: Any, cloud: LocalCloud, queue: str, tmp_path: Path)
     files = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "keys")}
     mine = ("--profile", "mine", "--endpoint-url", cloud.endpoint_url)
     assert on_aws("agent", "check", *mine, **files).returncode == 0
-    assert ":eu-west-3:" in cloud.tasks[-1]["taskArn"]
+    assert ":eu-west-3:" in newest(cloud)["taskArn"]
 
 
 def test_the_environment_alone(on_aws: Any, cloud: LocalCloud, queue: str) -> None:
@@ -276,7 +287,9 @@ def test_the_environment_alone(on_aws: Any, cloud: LocalCloud, queue: str) -> No
     assert done.returncode == 0, done.stderr
     (task,) = tasks_of(cloud, job_id)
     assert (task["cpu"], task["memory"], variables_of(task)["A"]) == ("512", "1024", "1")
-    assert json.loads(done.stderr.splitlines()[0])["message"].startswith("The agent me takes jobs")
+    lines = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    assert lines[0] == "Arguments of boto3: cpu, memory; in the environment: cpu, memory."
+    assert lines[1].startswith("The agent me takes jobs")
 
 
 @pytest.mark.parametrize("place", ["yaml", "s3"])
@@ -322,7 +335,7 @@ def test_check(on_aws: Any, cloud: LocalCloud) -> None:
     assert done.returncode == 0, done.stderr
     steps = done.stdout.splitlines()
     assert [step.partition(":")[0] for step in steps] == ["✓ task definition", "✓ task", "✓ cleaned up"]
-    assert (cloud.tasks[-1]["cpu"], cloud.tasks[-1]["lastStatus"]) == ("512", "STOPPED")
+    assert (newest(cloud)["cpu"], newest(cloud)["lastStatus"]) == ("512", "STOPPED")
     failed = on_aws("agent", "check", "cpu=512", "memory=1024", "--command", "sh -c 'exit 3'")
     assert (failed.returncode, failed.stdout.splitlines()[-1]) == (1, "✗ task: it failed.")
     assert "exit code 3" in failed.stderr

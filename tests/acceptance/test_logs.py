@@ -222,11 +222,11 @@ def test_a_task_that_could_not_start(on_aws: Any, role: str, cloud: LocalCloud) 
 
 def test_a_run_without_a_task(on_aws: Any, role: str) -> None:
     """125: its launch was cut off; what finishes it is said."""
-    words = ("run", "--execution-role", role, "--run-id", "cut-off", "--", "true")
+    words = ("run", "--execution-role", role, "--run-id", "logs-cut-off", "--", "true")
     on_aws(*words, ECS_BLOCK_FAILPOINT="sending")
-    done = on_aws("logs", "cut-off")
+    done = on_aws("logs", "logs-cut-off")
     assert (done.returncode, done.stdout) == (125, "")
-    assert "ecs-block resume cut-off" in done.stderr
+    assert "ecs-block resume logs-cut-off" in done.stderr
 
 
 @pytest.fixture

@@ -114,7 +114,10 @@ class FakeSqs(FakeAws):
         return {}
 
     def GetQueueAttributes(self, QueueUrl: str, AttributeNames: list[str]) -> dict[str, Any]:
-        policy = {"deadLetterTargetArn": "arn:aws:sqs:eu-test-1:123456789012:dead", "maxReceiveCount": self.most_receives}
+        policy = {
+            "deadLetterTargetArn": "arn:aws:sqs:eu-test-1:123456789012:dead",
+            "maxReceiveCount": self.most_receives,
+        }
         found = {"VisibilityTimeout": str(self.visibility), "ApproximateNumberOfMessages": str(len(self._of(QueueUrl)))}
         return {"Attributes": found | ({"RedrivePolicy": json.dumps(policy)} if self.has_dead_letters else {})}
 

@@ -126,7 +126,9 @@ def test_variables(name: str, variable: str) -> None:
     assert arguments.of_environment({variable: "broken]", name: text}) == arguments.read({name: text})
 
 
-@pytest.mark.parametrize("text", ["{'awsvpcConfiguration': {'subnets': ['s']}}", '{"awsvpcConfiguration":{"subnets":["s"]}}'])
+@pytest.mark.parametrize(
+    "text", ["{'awsvpcConfiguration': {'subnets': ['s']}}", '{"awsvpcConfiguration":{"subnets":["s"]}}']
+)
 def test_json_and_literals(text: str) -> None:
     """A value is JSON or a Python literal."""
     found = arguments.read({"networkConfiguration": text})
@@ -163,7 +165,11 @@ def test_what_is_wrong(given: dict[str, str], told: str) -> None:
 
 @pytest.mark.parametrize(
     ("word", "told"),
-    [("cpu", "cpu needs a value: cpu=VALUE"), ("--cpuu=1", "Did you mean 'cpu'?"), ("=1", "There is no argument '=1'.")],
+    [
+        ("cpu", "cpu needs a value: cpu=VALUE"),
+        ("--cpuu=1", "Did you mean 'cpu'?"),
+        ("=1", "There is no argument '=1'."),
+    ],
 )
 def test_words(word: str, told: str) -> None:
     """A word is key=value or --key=value."""
@@ -223,7 +229,11 @@ def test_a_linked_definition_is_used_as_it_is() -> None:
     """Sizes and roles travel as overrides; what would change the definition is refused."""
     sent = over(ECSTask(image="mine"), taskDefinition="linked:3", cpu="256", taskRoleArn=ROLE)
     overrides = sent["run_request"]["overrides"]
-    assert (sent["run_request"]["taskDefinition"], overrides["cpu"], overrides["taskRoleArn"]) == ("linked:3", "256", ROLE)
+    assert (sent["run_request"]["taskDefinition"], overrides["cpu"], overrides["taskRoleArn"]) == (
+        "linked:3",
+        "256",
+        ROLE,
+    )
     with pytest.raises(InvalidTask, match="excludes volumes, containerDefinitions_image"):
         over(ECSTask(), taskDefinition="linked:3", volumes="[]", containerDefinitions_image="i")
 

@@ -49,14 +49,23 @@ def pool(**changes: Any) -> WorkPool:
 
 def test_placeholders() -> None:
     """Alone one keeps its value's type, in text it is written out, and without a value its key or item is dropped."""
-    template = {"a": "{{ n }}", "b": "n={{n}} {{ d }}", "c": ["{{ x }}", "{{ n }}"], "d": {"e": "{{ x }}"}, "f": "x{{ x }}"}
+    template = {
+        "a": "{{ n }}",
+        "b": "n={{n}} {{ d }}",
+        "c": ["{{ x }}", "{{ n }}"],
+        "d": {"e": "{{ x }}"},
+        "f": "x{{ x }}",
+    }
     assert filled(template, {"n": 1, "d": {"k": "v"}}) == {"a": 1, "b": 'n=1 {"k": "v"}', "c": [1], "d": {}}
     assert list(names_in(template)) == ["n", "n", "d", "x", "n", "x", "x"]
 
 
 def test_values_are_no_templates() -> None:
     """A placeholder in a value is text: a job cannot ask for what another variable holds."""
-    assert filled({"a": "{{ x }}", "b": "-{{ x }}-"}, {"x": "{{ y }}", "y": "secret"}) == {"a": "{{ y }}", "b": "-{{ y }}-"}
+    assert filled({"a": "{{ x }}", "b": "-{{ x }}-"}, {"x": "{{ y }}", "y": "secret"}) == {
+        "a": "{{ y }}",
+        "b": "-{{ y }}-",
+    }
 
 
 def test_a_task_of_values() -> None:
@@ -101,6 +110,8 @@ def test_a_linked_definition_is_used_as_it_is() -> None:
     """Nothing of the template contradicts it; what its author fixed for every task, such as a role, stays."""
     task = pool().task_of({"stage": "test", "task_definition_arn": "reports:7"})
     assert (task.task_definition_arn, task.image, task.family) == ("reports:7", None, None)
+    assert (task.cpu, task.memory) == (None, None)
+    assert pool().task_of({"stage": "test", "task_definition_arn": "reports:7", "cpu": 512}).cpu == 512
     assert task.task_role_arn == "arn:aws:iam::123456789012:role/report"
     with pytest.raises(InvalidTask, match="task_definition_arn is used as it is, so it excludes image"):
         pool().task_of({"stage": "test", "task_definition_arn": "reports:7", "image": "x"})
@@ -110,9 +121,16 @@ def test_a_linked_definition_is_used_as_it_is() -> None:
     ("changes", "told"),
     [
         ({"job_configuration": {"imag": "{{ image }}"}}, "imag is not a field of a task. Did you mean 'image'?"),
-        ({"job_configuration": {"image": "{{ imag }}"}}, "uses {{ imag }}, and variables.properties does not describe it."),
+        (
+            {"job_configuration": {"image": "{{ imag }}"}},
+            "uses {{ imag }}, and variables.properties does not describe it.",
+        ),
         ({"variables": {"properties": {"a": {"type": "strin"}}}}, "variables is no JSON schema"),
         ({"variables": []}, "variables must be an object"),
+        (
+            {"variables": {"properties": {"image": {"$ref": "http://127.0.0.1:1/schema"}}}},
+            "it refers to 'http://127.0.0.1:1/schema', which is not in it.",
+        ),
         ({"job_config": {}}, "job_config is not known. Did you mean 'job_configuration'?"),
     ],
 )
@@ -154,7 +172,7 @@ def test_only_the_named_variables() -> None:
     made = WorkPool.of_block(ECSTask(image="x", cpu=512, memory=1024), QUEUE, ["cpu"])
     assert list(made.variables) == ["cpu"]
     assert made.task_of({"cpu": 256}).image == "x"
-    with pytest.raises(InvalidTask, match="values.image is not a variable"):
+    with pytest.raises(InvalidTask, match="image is not a variable"):
         made.task_of({"image": "evil"})
     with pytest.raises(InvalidTask, match=r"'cpuu' is not a field of a task. Did you mean 'cpu'\?"):
         WorkPool.of_block(ECSTask(), QUEUE, ["cpuu"])
@@ -194,7 +212,7 @@ def test_a_job_for_a_pool() -> None:
 def test_a_template_without_a_command() -> None:
     """A job whose pool has no such variable may not set it."""
     made = WorkPool.of_block(ECSTask(command=["fixed"]), QUEUE, ["env"])
-    with pytest.raises(InvalidTask, match="values.command is not a variable"):
+    with pytest.raises(InvalidTask, match="command is not a variable"):
         task_for(made, command=["other"])
     assert task_for(made).command == ["fixed"]
 
