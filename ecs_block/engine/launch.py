@@ -60,7 +60,7 @@ async def launch(conversation: Conversation, order: Order, started: Tasks, delay
 async def _failed(
     conversation: Conversation, order: Order, started: Sequence[Mapping[str, Any]], error: EcsBlockError
 ) -> None:
-    """Note how it ended, and stop the part that was started: it is not what was asked for."""
+    """Stop the part that was started: it is not what was asked for. Note a refusal that is sure."""
     diary = order.diary
     if started:
         reason = "not all tasks of the request could be started"
@@ -68,11 +68,7 @@ async def _failed(
             await diary.stop_requested(reason)
         for task in started:
             await _stop(conversation, TaskIdentifier(order.cluster, task["taskArn"]), reason)
-    if diary is None or not isinstance(error, TaskLaunchFailed | AwsError | InvalidTask):
-        return  # where nobody knows what was started, there is nothing to note
-    if started:
-        await diary.failed(error)
-    else:
+    elif diary is not None and isinstance(error, TaskLaunchFailed | AwsError | InvalidTask):
         await diary.refused(str(error))
 
 

@@ -236,10 +236,13 @@ def may_be_finished(run: Run, entry: Entry) -> bool:
 
 
 def rest_of(run: Run, entry: Entry, seen: int) -> tuple[ECSTaskResult, ...]:
-    """Give a result for each task that was asked for beside those that are seen. Of a run that was stopped there are none."""
-    if entry.stop_reason is not None or entry.count <= seen:
+    """Give a result for each task that was asked for beside those that are seen."""
+    if entry.count <= seen:
         return ()
     error: EcsBlockError
+    if entry.stop_reason is not None and (entry.sent_at is None or token_is_young(run, entry)):
+        told = f"It was not started, because the run was stopped ({entry.stop_reason})."
+        return (ECSTaskResult(outcome="stopped", reason=told, attempt=entry.attempt),) * (entry.count - seen)
     if entry.sent_at is None:
         error = TaskLaunchFailed(
             f"Only {seen} of the {entry.count} tasks of the run {run.run_id!r} were started: its launch was not finished."

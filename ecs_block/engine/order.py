@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from ecs_block.arn import DEFAULT_CLUSTER, short_name
-from ecs_block.errors import EcsBlockError, InvalidTask
+from ecs_block.errors import InvalidTask
 from ecs_block.plan.request import Request
 
 LONGEST_STARTED_BY = 128  # characters
@@ -34,9 +34,6 @@ class Diary(Protocol):
 
     async def refused(self, reason: str) -> None:
         """Note that nothing was started, and that AWS will start nothing."""
-
-    async def failed(self, error: EcsBlockError) -> None:
-        """Note that only a part of the tasks was started, was stopped again, and that this is the end."""
 
     async def stop_requested(self, reason: str) -> None:
         """Note that the run is to end: nothing may be started for it any more."""

@@ -21,7 +21,7 @@ from ecs_block.aws import in_a_thread, redactor
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.failpoint import reached
 from ecs_block.engine.journal import Entry, Journal, Place
-from ecs_block.errors import EcsBlockError, JournalError, TaskLaunchFailed
+from ecs_block.errors import JournalError, TaskLaunchFailed
 from ecs_block.plan.definition import differences_of
 from ecs_block.plan.request import Request
 from ecs_block.plan.result import ECSTaskResult, as_recorded, from_record
@@ -65,6 +65,8 @@ class Record:
                 f"Another process is launching the run {self.entry.run_id} with another request, so nothing was sent. Wait for "
                 "it, and then repeat the command."
             )
+        if self.entry.stop_reason is not None and self.entry.tasks:
+            raise TaskLaunchFailed(f"The run was stopped before all its tasks were started ({self.entry.stop_reason}).")
         if self.entry.stop_reason is not None:
             raise TaskLaunchFailed((await self.stopped_before()).reason)
 
@@ -80,12 +82,6 @@ class Record:
     async def refused(self, reason: str) -> None:
         """Note that nothing was started, and that AWS will start nothing."""
         await self._note(self._books.journal.refused, reason)
-
-    async def failed(self, error: EcsBlockError) -> None:
-        """Note that only a part of the tasks was started, was stopped again, and that this is the end."""
-        await self.ended(
-            ECSTaskResult(outcome="start_failed", reason=str(error), attempt=self.entry.attempt, error=error)
-        )
 
     async def stop_requested(self, reason: str) -> None:
         """Note that the run is to end: nothing may be started for it any more."""

@@ -49,13 +49,13 @@ def test_failed_run(terminal: Terminal, role: str) -> None:
     with terminal("run", "--execution-role", role, "--run-id", "shown-bad", "--", "sh", "-c", "echo why; exit 7") as screen:
         assert screen.end() == 7
     assert re.fullmatch(r"✗ failed      with exit code 7 after 0\.\d s", screen.lines[-2])
-    assert screen.lines[-1] == "  its output  ecs-block logs bad"
+    assert screen.lines[-1] == "  its output  ecs-block logs shown-bad"
     assert screen.lines.count("why") == 1
     assert "\x1b[31mfailed" in screen.text
     with terminal("wait", "bad") as screen:
         assert screen.end() == 7
     assert screen.lines[0].startswith("  recorded    the run bad has ended before (2")
-    assert screen.lines[-2:] == ["  last lines  why", "  its output  ecs-block logs bad"]
+    assert screen.lines[-2:] == ["  last lines  why", "  its output  ecs-block logs shown-bad"]
 
 
 def test_missing_program(terminal: Terminal, role: str) -> None:

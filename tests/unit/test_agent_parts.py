@@ -47,7 +47,9 @@ def test_the_id_of_a_job() -> None:
     kept = {"ecs_block.job_id": {"DataType": "String", "StringValue": "kept"}}
     assert parse_job('{"id": "own"}', kept, "m").id == "own"
     assert parse_job("{}", kept, "m").id == "kept"
-    assert parse_job("{}", {}, "m").id == "m"
+    assert parse_job('{"id": null}', {}, "m").id == "m"
+    for wrong in ("", "a\nb", "x" * 300):
+        assert parse_job("{}", {"ecs_block.job_id": {"StringValue": wrong}}, "m").id == "m"
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,7 @@ def test_the_id_of_a_job() -> None:
         ('{"env": {"A": false}}', 'write "false" in quotes'),
         ('{"name": "\\ud800"}', "no UTF-8 text"),
         ('{"id": ""}', "at least 1 character"),
+        ('{"name": "a\\nERROR all is lost"}', "control characters or line breaks"),
         ('{"values": {"a": [{"$secret": "env:HOME"}]}}', "values refers to a secret"),
         ('{"comand": 1, "password": "hunter2hunter2"}', "comand is not a field"),
     ],

@@ -52,6 +52,24 @@ def test_many_tasks_are_told_of_by_one_queue(backend):
     assert calls["DescribeTasks"] <= 30
 
 
+def test_events_that_come_twice_and_in_another_order(backend):
+    """#58: an event only says where to look, so the outcome is what AWS itself says, and it is told once."""
+
+    def prepare(aws):
+        receive, kept = aws.ReceiveMessage, []
+
+        async def shuffled(**request):
+            answer = await receive(**request)
+            kept.extend(answer["Messages"])
+            return {"Messages": [*reversed(answer["Messages"]), *kept[:3]][:10]}
+
+        aws.ReceiveMessage = shuffled
+
+    _, results, end = watched_by_events(backend, 600, prepare, count=5)
+    assert [result.outcome for result in results] == ["succeeded"] * 5
+    assert end <= 602 + 10
+
+
 def test_where_no_event_comes_the_poll_is_the_safety_net(backend):
     """Events may be lost; the end is then seen some minutes later."""
 
