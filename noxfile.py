@@ -83,3 +83,11 @@ def soak(session: nox.Session) -> None:
     session.run("python", "tests/soak.py", *session.posargs)
     moments = "tests/acceptance/test_crash.py::test_killed_at_any_moment"
     session.run("python", "-m", "pytest", "-q", "-s", moments, env={"ECS_BLOCK_KILLS": "200"})
+
+
+@nox.session
+def jobs(session: nox.Session) -> None:
+    """The agent's tests in their long form: 500 jobs while agents are killed, then 1,000 jobs, at most 200 at once."""
+    session.install("-q", "-e", ".[local,progress]", *group("test"))
+    for count, file in (("500", "test_agent_once.py"), ("1000", "test_agent_process.py")):
+        session.run("python", "-m", "pytest", "-q", f"tests/acceptance/{file}", env={"ECS_BLOCK_JOBS": count})

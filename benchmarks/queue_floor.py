@@ -1,7 +1,7 @@
 """The floor of the agent: what a hand-written loop does between SQS and ECS, without a journal.
 
-It receives ten messages at a time while there is room, launches each in a thread pool with a client token, deletes the messages,
-and describes 100 tasks a call, once a second.
+It receives ten messages at a time while there is room, launches each in a thread pool with a client token, deletes the
+messages, and describes 100 tasks a call, once a second.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ SECONDS = 60  # after which a block of shell hangs
 _NOT_RUN = re.compile(r"<!-- not run: [^>]+ -->\s*\Z")
 _OURS = re.compile(r"^\d{4}-\d\d-\d\dT\S+ (?=ecs-block: )(.*\n)", re.MULTILINE)
 # What one block sets, the next one has, as in one terminal.
-_SHELL = 'set -euo pipefail -a; if [ -e "$STATE" ]; then . "$STATE"; fi; trap \'export -p > "$STATE"\' EXIT\n{}'
+_SHELL = "set -euo pipefail -a; trap 'env -0 > ../variables' EXIT\n{}"
+_OF_THE_SHELL = ("_", "PWD", "OLDPWD", "SHLVL")
 
 
 class Wrong(AssertionError):
@@ -68,16 +69,17 @@ def _python(example: Example) -> None:
 
 
 def _bash(example: Example) -> None:
-    streams = Path("../streams")
-    variables = {**os.environ, "STATE": str(Path("../state").resolve())}
+    streams, variables = Path("../streams"), Path("../variables")
     with streams.open("w+b") as file:
         command = ["bash", "-c", _SHELL.format(example.parsed)]
         done = subprocess.run(
-            command, env=variables, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, timeout=SECONDS
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, timeout=SECONDS
         )
     text = streams.read_text()
     if done.returncode:
         raise Wrong(f"{_place(example)} ended with {done.returncode}:\n{text}")
+    set_now = dict(item.split("=", 1) for item in variables.read_text().split("\0") if item)
+    os.environ.update({name: value for name, value in set_now.items() if name not in _OF_THE_SHELL})
     example.namespace["__said__"] = [_OURS.sub(r"\1", text), _OURS.sub("", text)]
 
 
@@ -116,18 +118,18 @@ def _reader() -> Iterator[None]:
     from ecs_block.local import LocalCloud
 
     before, here = dict(os.environ), Path.cwd()
-    with tempfile.TemporaryDirectory() as folder, LocalCloud(directory=f"{folder}") as cloud:
-        cloud.client("ssm").put_parameter(Name="/reports/db-password", Value="a made up one", Type="SecureString")
+    with tempfile.TemporaryDirectory() as folder:
         work = Path(folder, "work")
-        (work / "reports").mkdir(parents=True)
+        work.mkdir()
         for name in [name for name in os.environ if name.startswith(("AWS_", "ECS_BLOCK_"))]:
             del os.environ[name]
         path = f"{Path(sys.executable).parent}:{before['PATH']}"
-        home = {"HOME": folder, "ECS_BLOCK_HOME": f"{folder}/home", "COLUMNS": "80", "PATH": path}
-        os.environ.update(cloud.environment, **home)
+        os.environ.update(HOME=folder, ECS_BLOCK_HOME=f"{folder}/home", COLUMNS="80", PATH=path)
         os.chdir(work)
         try:
-            yield
+            with LocalCloud(directory=str(work)) as cloud:
+                os.environ.update(cloud.environment)
+                yield
         finally:
             os.environ.clear()
             os.environ.update(before)

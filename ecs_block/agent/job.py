@@ -11,13 +11,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ecs_block.errors import EcsBlockError, InvalidTask
 from ecs_block.plan.strict import Strict
 from ecs_block.task import Command
 
 LARGEST = 262_144  # bytes of a message (Amazon SQS, "Message quotas"; newer queues take more)
+LONGEST_NAME = 255  # characters of an id, a name, a label
 DEEPEST = 32  # levels of lists and objects
 ID_ATTRIBUTE = "ecs_block.job_id"
 """The message attribute that keeps the id of a job that was sent on to other agents."""
@@ -47,7 +48,15 @@ def _number_or_text(value: Any) -> Any:
 
 Value = Annotated[str, BeforeValidator(_text)]
 NumberOrText = Annotated[int | str, BeforeValidator(_number_or_text)]
-Name = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("holds control characters or line breaks")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME), AfterValidator(_printable)]
 
 
 def _object(value: Any) -> Any:
@@ -119,14 +128,20 @@ def parse_job(body: str | bytes, attributes: Mapping[str, Any] | None = None, me
         if _refers_to_a_secret(document[field]):
             raise Rejected(f"{field} refers to a secret, and a job cannot: it would be one of the agent's own.")
     try:
-        job = Job.model_validate(document)
+        return Job.model_validate({"id": _kept_id(attributes) or message_id, **_without_nulls(document)})
     except InvalidTask as error:
         raise Rejected(str(error)) from None
-    if job.id is not None:
-        return job
+
+
+def _kept_id(attributes: Mapping[str, Any] | None) -> str | None:
     kept = (attributes or {}).get(ID_ATTRIBUTE)
-    known = kept.get("StringValue") if isinstance(kept, Mapping) else kept
-    return job.model_copy(update={"id": known or message_id}) if known or message_id else job
+    found = kept.get("StringValue") if isinstance(kept, Mapping) else kept
+    return found if isinstance(found, str) and 0 < len(found) <= LONGEST_NAME and found.isprintable() else None
+
+
+def _without_nulls(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out an id that says nothing."""
+    return {name: value for name, value in document.items() if name != "id" or value is not None}
 
 
 def _document(body: str | bytes) -> dict[str, Any]:

@@ -34,7 +34,8 @@ LOOK = 0.1  # seconds
 TAKE_UP_EVERY = 30.0  # seconds between two looks at what other agents have left behind
 SETTINGS_EVERY = 15.0  # seconds between two looks at the queue's settings
 LONGEST_PAUSE = 60.0  # seconds between two polls that fail
-LAUNCH_PATIENCE = 20.0  # seconds in which launches are to finish once the agent is told to end
+LAUNCH_PATIENCE = 24.0  # seconds in which launches are to finish once the agent is told to end
+SETTLE_PATIENCE = 4.0  # seconds in which what is left is then handed back
 WAITING = 2 * LAUNCHES_AT_ONCE  # launches under way beyond which jobs are left in the queue
 
 
@@ -52,6 +53,7 @@ class Loop:
         self._told_to_end = anyio.Event()
         self._sleeping: set[anyio.CancelScope] = set()
         self._visibility: int | None = None
+        self._end_by = math.inf
 
     def end(self) -> None:
         """End soon. Must be called in the loop's own thread."""
@@ -59,6 +61,7 @@ class Loop:
             return
         self._work.stopping = True
         self._view.state = "stopping"
+        self._end_by = self._clock.now() + LAUNCH_PATIENCE
         self._told_to_end.set()
         for scope in self._sleeping:
             scope.cancel()
@@ -93,7 +96,9 @@ class Loop:
                 await self._books.probe()
                 self._well("journal")
                 messages = await self._received(room, 1 if failures or not polls else self._wait)
-            except EcsBlockError as error:
+            except Exception as error:
+                if not isinstance(error, EcsBlockError):
+                    logger.exception("An error of ecs_block itself; the agent goes on.")
                 self._trouble(error)
                 pause = backoff(failures, self._clock, first=1.0, most=LONGEST_PAUSE)
                 failures += 1
@@ -103,6 +108,7 @@ class Loop:
             if self._view.well("queue"):
                 logger.info("The queue %s can be polled again.", self._queue.name)
             self._view.polled(len(messages))
+            self._work.forget_failures()
             if self._ending:  # while the poll was on its way
                 for message in messages:
                     self._receipts.hold(message)
@@ -113,7 +119,7 @@ class Loop:
     async def _received(self, room: int, wait: int) -> list[Message]:
         return await self._queue.receive(room, wait, self._visibility)
 
-    def _trouble(self, error: EcsBlockError) -> None:
+    def _trouble(self, error: Exception) -> None:
         what = "journal" if isinstance(error, JournalError) else "queue"
         self._view.state = "backing off" if not self._ending else "stopping"
         if self._view.trouble(what, str(error)):
@@ -210,9 +216,9 @@ class Loop:
         while self._work.count and not self._ending:
             await self._changed()
         self._work.stopping = True
-        deadline = self._clock.now() + LAUNCH_PATIENCE
+        deadline = min(self._end_by, self._clock.now() + LAUNCH_PATIENCE)
         while self._work.is_busy and self._clock.now() < deadline:
             await self._clock.sleep(LOOK)
         self._work.give_up_waiting()
-        while (self._work.count or not self._receipts.settled) and self._clock.now() < deadline + 5:
+        while (self._work.count or not self._receipts.settled) and self._clock.now() < deadline + SETTLE_PATIENCE:
             await self._clock.sleep(LOOK)

@@ -43,6 +43,7 @@ from ecs_block.plan.result import ECSTaskResult
 
 logger = logging.getLogger("ecs_block.agent")
 
+FORGOTTEN_AFTER = 120.0  # seconds after a failed launch in which none has failed
 STAYS = 30  # seconds until a message that could not be put among the dead letters comes again
 LOOK_AGAIN = 1.0  # seconds between two looks at a job that another process has in hand
 FIRST_PASS, LONGEST_PASS = 5, 120  # seconds until a job of other agents can be received again
@@ -126,6 +127,10 @@ class Work:
             except Rejected as error:
                 group.start_soon(self._aside, self._no_job, message, error.reason)
                 continue
+            except Exception:  # an error of ours must not keep the other messages waiting
+                logger.exception("Message %s cannot be read.", message.id)
+                self._receipts.hand_back([message.id], STAYS)
+                continue
             run_id = self._queue.run_id_of(str(job.id))
             if not self._labels.issuperset(job.labels):
                 group.start_soon(self._aside, self._pass_on, message, job)
@@ -162,8 +167,8 @@ class Work:
             logger.debug("Job %s is left to agents with the labels %s.", job.title, ", ".join(job.labels))
 
     async def _no_job(self, message: Message, reason: str) -> None:
-        if await self._dead(message, message.id, reason):
-            self._view.passing(message.id, None, "rejected", reason)
+        if await self._dead(message, None, reason):
+            self._view.passing(message.id, None, "rejected", _line(reason))
 
     async def _aside(self, work: Callable[..., Awaitable[None]], message: Message, *told: object) -> None:
         """Do something with a message that is not launched. Nothing gets out: the jobs go on."""
@@ -176,18 +181,19 @@ class Work:
         finally:
             self.aside -= 1
 
-    async def _dead(self, message: Message, job_id: str, reason: str) -> bool:
+    async def _dead(self, message: Message, job_id: str | None, reason: str) -> bool:
         """Put a message among the dead letters, and only then delete it; False when it stays in the queue."""
+        line, what = _line(reason), f"Message {message.id}" if job_id is None else f"Job {job_id}"
         try:
             where = await self._dead_letters.take(message, reason, self.settings)
         except (AwsError, JournalError) as error:
             self._receipts.hand_back([message.id], STAYS)
-            logger.warning("Job %s is to be rejected, and stays in the queue for now: %s", job_id, error)
+            logger.warning("%s is to be rejected, and stays in the queue for now: %s", what, error)
             return False
         self._receipts.acknowledge([message.id])
         logger.warning(
-            "Job %s was put into %s: %s", job_id, where, reason,
-            extra={"job": job_id, "message_id": message.id, "state": "rejected", "reason": reason},
+            "%s was put into %s: %s", what, where, line,
+            extra={"job": job_id, "message_id": message.id, "state": "rejected", "reason": line},
         )  # fmt: skip
         return True
 
@@ -239,7 +245,11 @@ class Work:
             await self._clock.sleep(LOOK_AGAIN)
 
     def _is_known(self, hand: Hand, known: Known) -> None:
-        reason = f"it {_ended(known.result, known.result.reason)}" if known.result else "its task is looked after"
+        reason = (
+            f"it {_ended(known.result, known.result.reason)}"
+            if known.result is not None
+            else "its task is looked after"
+        )
         logger.info("Job %s was delivered again, and runs once: %s", hand.line.id, reason, extra=_of(hand))
         self._done(hand)
         self._view.over(hand.run_id, "duplicate", reason)
@@ -367,7 +377,7 @@ class Work:
             if await self._dead(message, hand.line.id, hand.line.reason):
                 del hand.messages[message.id]
         if not hand.messages:
-            self._view.over(hand.run_id, "rejected", hand.line.reason)
+            self._view.over(hand.run_id, "rejected", _line(hand.line.reason))
 
     def _done(self, hand: Hand) -> None:
         """Delete the messages of a job whose task or outcome is recorded."""
@@ -388,6 +398,11 @@ class Work:
     def _well(self) -> None:
         self._view.failures = 0
         self._view.well("launches")
+
+    def forget_failures(self) -> None:
+        """Forget launches that failed a while ago; nobody knows whether the next one would."""
+        if self._view.failures and self._clock.now() > self.pause_until + FORGOTTEN_AFTER:
+            self._well()
 
     # --- beside the jobs ---
 
@@ -460,6 +475,11 @@ def _once(release: Callable[[], None]) -> Callable[[], None]:
             waiting.pop()()
 
     return free
+
+
+def _line(text: str) -> str:
+    """Make one line of text that somebody else may have written."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _ended(result: ECSTaskResult | None, reason: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
+import subprocess
 import time
 from collections import Counter
 from typing import Any
@@ -84,3 +86,36 @@ def test_each_job_once_while_agents_are_killed(ecs_block: Command, jobs_cloud: L
     dead = list(queues.dead_letters())
     assert {body for body, _ in dead} == set(poison)
     assert all(reason for _, reason in dead)
+
+
+FAILPOINTS = ("intended", "sending", "answered", "launched", "ended")
+
+
+def test_an_agent_that_dies_at_any_point_of_a_launch(
+    ecs_block: Command, jobs_cloud: LocalCloud, tmp_path: Any, eventually: Any
+) -> None:
+    """#47, #48: killed before, within and after RunTask: the next agent launches the job, or takes its task up."""
+    queues = {point: Queues(jobs_cloud, point) for point in FAILPOINTS}
+    for point, one in queues.items():
+        one.queue.submit({"id": point, "command": ["sleep", "1"]})
+        ecs_block.variables["ECS_BLOCK_FAILPOINT"] = point
+        agent = start_agent(ecs_block, jobs_cloud, one.url, stderr=subprocess.DEVNULL)
+        assert agent.end().returncode == -signal.SIGKILL
+    del ecs_block.variables["ECS_BLOCK_FAILPOINT"]
+    agents = [start_agent(ecs_block, jobs_cloud, one.url, stderr=subprocess.DEVNULL) for one in queues.values()]
+    journal = Journal(tmp_path / "home" / "journal.sqlite3")
+
+    def all_over() -> bool:
+        ended = [entry for entry in journal.latest(100) if entry.outcome]
+        return len(ended) == len(FAILPOINTS) and not any(one.left for one in queues.values())
+
+    try:
+        eventually(all_over, 40)
+    finally:
+        for agent in agents:
+            agent.process.kill()
+            agent.end()
+    assert Counter(task["startedBy"] for task in jobs_cloud.tasks) == {
+        one.queue.run_id_of(point): 1 for point, one in queues.items()
+    }
+    assert {(entry.outcome or {})["outcome"] for entry in journal.latest(100)} == {"succeeded"}

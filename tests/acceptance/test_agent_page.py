@@ -9,9 +9,9 @@ from typing import Any
 
 from agents import Queues, jobs_cloud, start_agent
 from browser import Browser
-from conftest import Command
 from test_agent_process import asked, free_port
 
+from conftest import Command
 from ecs_block.local import LocalCloud
 
 __all__ = ["jobs_cloud"]  # a fixture

@@ -52,9 +52,9 @@ def test_failed_run(terminal: Terminal, role: str) -> None:
     assert screen.lines[-1] == "  its output  ecs-block logs shown-bad"
     assert screen.lines.count("why") == 1
     assert "\x1b[31mfailed" in screen.text
-    with terminal("wait", "bad") as screen:
+    with terminal("wait", "shown-bad") as screen:
         assert screen.end() == 7
-    assert screen.lines[0].startswith("  recorded    the run bad has ended before (2")
+    assert screen.lines[0].startswith("  recorded    the run shown-bad has ended before (2")
     assert screen.lines[-2:] == ["  last lines  why", "  its output  ecs-block logs shown-bad"]
 
 
