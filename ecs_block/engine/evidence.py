@@ -71,15 +71,17 @@ async def _started_by(conversation: Conversation, order: Order, patience: float 
             "ecs", "ListTasks", patience=patience, cluster=order.cluster, startedBy=order.mark, desiredStatus=status
         )
         arns += answer["taskArns"]
-    return await _described(conversation, order.cluster, arns[:100]) if arns else []
+    return await _described(conversation, order.cluster, arns[:100], patience) if arns else []
 
 
-async def _described(conversation: Conversation, cluster: str, arns: Sequence[str]) -> Tasks:
+async def _described(
+    conversation: Conversation, cluster: str, arns: Sequence[str], patience: float | None = None
+) -> Tasks:
     """Describe tasks that AWS has listed. They exist, even while it says that they are MISSING."""
     until = conversation.clock.now() + DESCRIBED_WITHIN
     attempt = 0
     while True:
-        answer = await conversation.ask("ecs", "DescribeTasks", cluster=cluster, tasks=list(arns))
+        answer = await conversation.ask("ecs", "DescribeTasks", patience=patience, cluster=cluster, tasks=list(arns))
         found: Tasks = list(answer.get("tasks") or [])
         missing = set(arns) - {task["taskArn"] for task in found}
         pause = backoff(attempt, conversation.clock, first=1.0, most=5.0)

@@ -137,7 +137,11 @@ class _Launch:
             await self._know(await listed(self._conversation, self._order, patience=patience))
         except AwsError as error:
             if error.temporary:
-                raise _not_all(self._started, [*reasons, f"and AWS shows no tasks to look at: {error}"]) from None
+                raise OutcomeUnknown(
+                    f"Nobody knows whether a task was started: RunTask said {'; '.join(reasons) or 'nothing'}, and AWS cannot be "
+                    f"asked whether it has started one all the same ({error}) Look again with `aws ecs list-tasks --started-by "
+                    f"{self._order.mark}` before you start another one."
+                ) from None
 
     def _part(self) -> Order:
         """Give the order of one try: what was sent before as it was; else a token of its own, for what is still missing."""
