@@ -13,9 +13,12 @@ version = release = version_of("ecs-block")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "pydantic_fields"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_style"]
 html_theme = "furo"
 html_title = "ecs_block"
+html_static_path = ["_style"]
+html_css_files = ["site.css"]
+html_js_files = ["copy.js"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"

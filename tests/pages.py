@@ -72,9 +72,7 @@ def _bash(example: Example) -> None:
     streams, variables = Path("../streams"), Path("../variables")
     with streams.open("w+b") as file:
         command = ["bash", "-c", _SHELL.format(example.parsed)]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, timeout=SECONDS
-        )
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, timeout=SECONDS)
     text = streams.read_text()
     if done.returncode:
         raise Wrong(f"{_place(example)} ended with {done.returncode}:\n{text}")
@@ -115,8 +113,11 @@ def _place(example: Example) -> str:
 @contextlib.contextmanager
 def _reader() -> Iterator[None]:
     """Give a page what its reader has: an empty folder, a home, the command, and a cloud in AWS's place."""
+    import boto3
+
     from ecs_block.local import LocalCloud
 
+    boto3.DEFAULT_SESSION = None  # it remembers the keys of the page before
     before, here = dict(os.environ), Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder, "work")

@@ -241,6 +241,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    soon = into_this_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     ours = [number for number, handler in before.items() if _is_nobodys(handler)]
     came: list[int] = []
@@ -252,7 +253,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
         timer = threading.Timer(LONGEST_END, _leave, [0])  # a call that hangs must not outlast who told us to end
         timer.daemon = True
         timer.start()
-        stop()
+        soon(stop)  # not here: what is interrupted may be just writing a line of the log
 
     for number in ours:
         signal.signal(number, heard)
@@ -273,6 +274,6 @@ def _is_nobodys(handler: Any) -> bool:
 def _leave(code: int) -> None:
     """End the process now. Nothing is lost: what was launched is in the journal, what was not comes again."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RuntimeError):
             stream.flush()
     os._exit(code)

@@ -190,7 +190,7 @@ class Loop:
         """Read now and then what the queue says of itself; who may not ask has SQS's defaults."""
         while True:
             try:
-                self._work.settings = found = await self._queue.settings()
+                self._work.aside.settings = found = await self._queue.settings()
             except EcsBlockError as error:
                 self._visibility = round(self._receipts.visibility)
                 logger.debug("The queue's settings cannot be read: %s", error)

@@ -15,38 +15,37 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
+from ecs_block.agent.aside import STAYS, Aside
 from ecs_block.agent.books import Books, Known
-from ecs_block.agent.dead_letters import DeadLetters
 from ecs_block.agent.job import Job, Rejected, parse_job
 from ecs_block.agent.launching import Verdict, judge
-from ecs_block.agent.queue import Message, QueueSettings, RunQueue, passes_of
+from ecs_block.agent.queue import Message, RunQueue
 from ecs_block.agent.receipts import Receipts
 from ecs_block.agent.runs import Runs
 from ecs_block.agent.trust import check_allowed
 from ecs_block.agent.view import MANY_FAILURES, JobLine, JobState, View
+from ecs_block.agent.words import ended, in_a_line
 from ecs_block.arn import short_name
 from ecs_block.engine.clock import Clock
 from ecs_block.engine.journal import Entry
 from ecs_block.engine.launch import LAUNCHES_AT_ONCE
 from ecs_block.engine.resume import Found, resumed
 from ecs_block.engine.run import run as run_task
-from ecs_block.errors import AwsError, EcsBlockError, JournalError
+from ecs_block.errors import EcsBlockError, JournalError
 from ecs_block.events import Event, TaskLaunched
 from ecs_block.plan.result import ECSTaskResult
 
 logger = logging.getLogger("ecs_block.agent")
 
 FORGOTTEN_AFTER = 120.0  # seconds after a failed launch in which none has failed
-STAYS = 30  # seconds until a message that could not be put among the dead letters comes again
 LOOK_AGAIN = 1.0  # seconds between two looks at a job that another process has in hand
-FIRST_PASS, LONGEST_PASS = 5, 120  # seconds until a job of other agents can be received again
 
 
 @dataclass(eq=False, slots=True)
@@ -90,17 +89,14 @@ class Work:
         self._queue, self._runs, self._books = queue, runs, books
         self._receipts, self._view, self._clock, self._hook = receipts, view, clock, hook
         self._labels, self._allow = frozenset(labels), allow
-        self._dead_letters = DeadLetters(queue)
+        self.aside = Aside(queue, receipts, view)
         self._in_hand: dict[str, Hand] = {}
         self._slots = anyio.Semaphore(LAUNCHES_AT_ONCE)
         self._to_record: dict[str, Hand] = {}
         self._record_now = anyio.Event()
         self._left_out: set[str] = set()  # jobs of which it was said that AWS cannot tell what became of them
-        self.aside = 0
-        """How many messages are just now rejected or passed on."""
         self.changed = anyio.Event()
         """Set whenever a job has left, or has been launched."""
-        self.settings = QueueSettings()
         self.stopping = False
         self.pause_until = -math.inf
         """No job is received before, on the clock: launches fail, and not for their jobs' sake."""
@@ -125,7 +121,7 @@ class Work:
                 job = parse_job(message.body, message.attributes, message.id)
                 check_allowed(job, self._allow)
             except Rejected as error:
-                group.start_soon(self._aside, self._no_job, message, error.reason)
+                self.aside.reject(group, message, error.reason)
                 continue
             except Exception:  # an error of ours must not keep the other messages waiting
                 logger.exception("Message %s cannot be read.", message.id)
@@ -133,7 +129,7 @@ class Work:
                 continue
             run_id = self._queue.run_id_of(str(job.id))
             if not self._labels.issuperset(job.labels):
-                group.start_soon(self._aside, self._pass_on, message, job)
+                self.aside.pass_on(group, message, job)
             elif (hand := self._in_hand.get(run_id)) is not None:
                 self._again(hand, job, message)
             else:
@@ -152,50 +148,6 @@ class Work:
             self._receipts.acknowledge([message.id])
         else:
             hand.messages[message.id] = message
-
-    async def _pass_on(self, message: Message, job: Job) -> None:
-        """Leave a job to agents that have its labels: sent anew, so that its receives are not counted against it."""
-        delay = min(FIRST_PASS * 2 ** min(passes_of(message), 10), LONGEST_PASS)
-        try:
-            await self._queue.send_on(message, str(job.id), delay)
-        except AwsError as error:
-            logger.warning("Job %s could not be left to other agents: %s", job.title, error, extra={"job": job.id})
-            self._receipts.hand_back([message.id], delay)
-        else:
-            self._receipts.acknowledge([message.id])
-            self._view.passing(str(job.id), job.name, "passed on", f"it wants {', '.join(job.labels)}")
-            logger.debug("Job %s is left to agents with the labels %s.", job.title, ", ".join(job.labels))
-
-    async def _no_job(self, message: Message, reason: str) -> None:
-        if await self._dead(message, None, reason):
-            self._view.passing(message.id, None, "rejected", _line(reason))
-
-    async def _aside(self, work: Callable[..., Awaitable[None]], message: Message, *told: object) -> None:
-        """Do something with a message that is not launched. Nothing gets out: the jobs go on."""
-        self.aside += 1
-        try:
-            await work(message, *told)
-        except Exception:
-            logger.exception("Message %s met an error of ecs_block itself.", message.id)
-            self._receipts.hand_back([message.id], STAYS)
-        finally:
-            self.aside -= 1
-
-    async def _dead(self, message: Message, job_id: str | None, reason: str) -> bool:
-        """Put a message among the dead letters, and only then delete it; False when it stays in the queue."""
-        line, what = _line(reason), f"Message {message.id}" if job_id is None else f"Job {job_id}"
-        try:
-            where = await self._dead_letters.take(message, reason, self.settings)
-        except (AwsError, JournalError) as error:
-            self._receipts.hand_back([message.id], STAYS)
-            logger.warning("%s is to be rejected, and stays in the queue for now: %s", what, error)
-            return False
-        self._receipts.acknowledge([message.id])
-        logger.warning(
-            "%s was put into %s: %s", what, where, line,
-            extra={"job": job_id, "message_id": message.id, "state": "rejected", "reason": line},
-        )  # fmt: skip
-        return True
 
     # --- one job ---
 
@@ -246,9 +198,7 @@ class Work:
 
     def _is_known(self, hand: Hand, known: Known) -> None:
         reason = (
-            f"it {_ended(known.result, known.result.reason)}"
-            if known.result is not None
-            else "its task is looked after"
+            f"it {ended(known.result, known.result.reason)}" if known.result is not None else "its task is looked after"
         )
         logger.info("Job %s was delivered again, and runs once: %s", hand.line.id, reason, extra=_of(hand))
         self._done(hand)
@@ -343,7 +293,7 @@ class Work:
             logging.INFO if state == "done" else logging.WARNING,
             "Job %s %s",
             hand.line.id,
-            _ended(result, reason),
+            ended(result, reason),
             extra={
                 **_of(hand),
                 "state": state,
@@ -357,7 +307,7 @@ class Work:
     def _failed(self, hand: Hand, error: Exception) -> None:
         """Decide what becomes of a job that has no task: its messages are handed back, or are dead letters."""
         receives = max((message.receives for message in hand.messages.values()), default=1)
-        verdict = judge(error, receives, self.settings.most_receives)
+        verdict = judge(error, receives, self.aside.settings.most_receives)
         if verdict.is_ours:
             self._ill(error, verdict)
         if verdict.dead:
@@ -374,10 +324,10 @@ class Work:
         if hand.line.state != "rejected" or hand.run_id not in self._in_hand:
             return
         for message in list(hand.messages.values()):
-            if await self._dead(message, hand.line.id, hand.line.reason):
+            if await self.aside.dead(message, hand.line.id, hand.line.reason):
                 del hand.messages[message.id]
         if not hand.messages:
-            self._view.over(hand.run_id, "rejected", _line(hand.line.reason))
+            self._view.over(hand.run_id, "rejected", in_a_line(hand.line.reason))
 
     def _done(self, hand: Hand) -> None:
         """Delete the messages of a job whose task or outcome is recorded."""
@@ -456,7 +406,7 @@ class Work:
     @property
     def is_busy(self) -> bool:
         """True while there are launches under way, or messages that are just now rejected or passed on."""
-        return bool(self.aside or self._to_record) or any(
+        return bool(self.aside.count or self._to_record) or any(
             hand.has_begun and not hand.recorded for hand in self._in_hand.values()
         )
 
@@ -475,31 +425,6 @@ def _once(release: Callable[[], None]) -> Callable[[], None]:
             waiting.pop()()
 
     return free
-
-
-def _line(text: str) -> str:
-    """Make one line of text that somebody else may have written."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _ended(result: ECSTaskResult | None, reason: str) -> str:
-    """Say in a few words how a job ended."""
-    if result is None:
-        return f"ended: {reason}"
-    if result:
-        return "succeeded."
-    if result.outcome == "failed" and result.status_code > 0:
-        return f"failed with exit code {result.status_code}."
-    return f"{_WORDS[result.outcome]}: {reason}"
-
-
-_WORDS = {
-    "failed": "failed",
-    "start_failed": "could not be started",
-    "stopped": "was stopped",
-    "interrupted": "was interrupted by AWS",
-    "unknown": "has an outcome that nobody knows",
-}
 
 
 def _of(hand: Hand) -> dict[str, Any]:

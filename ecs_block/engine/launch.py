@@ -138,9 +138,9 @@ class _Launch:
         except AwsError as error:
             if error.temporary:
                 raise OutcomeUnknown(
-                    f"Nobody knows whether a task was started: RunTask said {'; '.join(reasons) or 'nothing'}, and AWS cannot be "
-                    f"asked whether it has started one all the same ({error}) Look again with `aws ecs list-tasks --started-by "
-                    f"{self._order.mark}` before you start another one."
+                    f"Nobody knows whether a task was started: RunTask said {'; '.join(reasons) or 'nothing'}, and AWS cannot "
+                    f"be asked whether it has started one all the same ({error}) Look again with `aws ecs list-tasks "
+                    f"--started-by {self._order.mark}` before you start another one."
                 ) from None
 
     def _part(self) -> Order:

@@ -32,6 +32,7 @@ def local_cloud(ecs_block_cloud: LocalCloud, tmp_path: Path, monkeypatch: pytest
     `AWS_*` of the machine is out of reach, also for the processes that the test starts. `local_cloud.calls` is empty at first;
     `local_cloud.tasks` holds the tasks of earlier tests, too.
     """
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # one of an earlier test keeps its keys
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in ecs_block_cloud.environment.items():

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -80,6 +81,43 @@ def test_sigterm_loses_no_job(
     assert any("taken up" in line["message"] for line in lines_of(done.stderr))
     assert outcomes_in(tmp_path) == ["succeeded"] * 12
     assert len(jobs_cloud.tasks) == 12
+
+
+# A handler of the log that must not be entered twice, as a buffered stream must not; and a signal while it writes.
+WHILE_WRITING = """
+import logging, os, signal, sys
+from ecs_block import ECSTask
+from ecs_block.agent import Agent
+
+class Handler(logging.Handler):
+    inside = False
+    def emit(self, record):
+        assert not self.inside, "reentrant call"
+        self.inside = True
+        if "is launched" in record.getMessage():
+            os.kill(os.getpid(), signal.SIGTERM)
+        print(record.getMessage(), flush=True)
+        self.inside = False
+
+logging.getLogger("ecs_block.agent").setLevel("INFO")
+logging.getLogger("ecs_block.agent").addHandler(Handler())
+Agent(sys.argv[1], block=ECSTask(cpu=256, memory=512), limit=1).start()
+"""
+
+
+def test_a_signal_that_comes_while_a_line_is_written(ecs_block: Command, jobs_cloud: LocalCloud) -> None:
+    """#54: the handler of the signal writes nothing itself, so the agent ends as at any other time."""
+    queues = Queues(jobs_cloud)
+    queues.queue.submit({"id": "a", "command": ["sleep", "60"]})
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", WHILE_WRITING, queues.url],
+        env=ecs_block.variables | jobs_cloud.environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "has ended" in done.stdout
+    assert "reentrant" not in done.stderr
+    assert time.monotonic() - began < 20
 
 
 def test_a_second_signal_ends_it_at_once(ecs_block: Command, jobs_cloud: LocalCloud, eventually: Eventually) -> None:

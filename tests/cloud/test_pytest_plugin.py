@@ -16,7 +16,8 @@ import pytest
 from ecs_block import ECSTask
 
 def test_light():
-    assert "moto" not in sys.modules and "boto3" in sys.modules
+    assert "moto" not in sys.modules
+    assert boto3.Session().get_credentials() and boto3.client("sts", region_name="eu-west-1")  # boto3 remembers the keys
 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_run(local_cloud, turn):
@@ -27,7 +28,7 @@ def test_run(local_cloud, turn):
     assert task.run().status_code == turn
     assert local_cloud.calls["ecs:RunTask"] == 1
     assert boto3.client("sts").get_caller_identity()["Account"] == local_cloud.account_id
-    assert os.environ["AWS_ACCESS_KEY_ID"] != "mine" and "AWS_PROFILE" not in os.environ
+    assert os.environ["AWS_ACCESS_KEY_ID"] != "mine" and "AWS_SESSION_TOKEN" not in os.environ
 
 def test_after():
     assert os.environ["AWS_ACCESS_KEY_ID"] == "mine"
@@ -37,7 +38,12 @@ def test_after():
 def test_the_fixtures(tmp_path: Path) -> None:
     """Each test of a user's has an empty home and talks to one cloud; the settings of the machine come back after it."""
     (tmp_path / "test_mine.py").write_text(TESTS)
-    settings = {"AWS_ACCESS_KEY_ID": "mine", "AWS_PROFILE": "work", "HOME": str(tmp_path)}
+    settings = {
+        "AWS_ACCESS_KEY_ID": "mine",
+        "AWS_SECRET_ACCESS_KEY": "mine",
+        "AWS_SESSION_TOKEN": "old",
+        "HOME": str(tmp_path),
+    }
     words = ["-q", "-p", PLUGIN, "-p", "no:asyncio", "-p", "no:cacheprovider", "-W", "error", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words],

@@ -568,6 +568,22 @@ def test_after_the_last_poll_its_tasks_are_waited_for() -> None:
     staged(work)
 
 
+def test_after_the_last_poll_poison_is_put_away_whole() -> None:
+    """What is rejected or passed on is waited for too: a message that is a dead letter is not in the queue any more."""
+
+    async def work(stage: Stage) -> None:
+        stage.aws.put("nonsense")
+        stage.aws.put({"labels": ["others"]})
+        agent = stage.start(max_polls=1)
+        await stage.ended(agent)
+        assert len(stage.aws.dead) == 1
+        (left,) = stage.aws.messages
+        assert left.receives == 0
+        assert "labels" in left.body
+
+    staged(work)
+
+
 def test_two_agents_with_one_journal() -> None:
     """#55: each message is received by both, again and again: one task a job."""
 
