@@ -46,7 +46,9 @@ def test_steps_and_lines(terminal: Terminal, role: str) -> None:
 
 def test_failed_run(terminal: Terminal, role: str) -> None:
     """A failure is one red line, with the command that shows its output; lines that were shown are not repeated."""
-    with terminal("run", "--execution-role", role, "--run-id", "shown-bad", "--", "sh", "-c", "echo why; exit 7") as screen:
+    with terminal(
+        "run", "--execution-role", role, "--run-id", "shown-bad", "--", "sh", "-c", "echo why; exit 7"
+    ) as screen:
         assert screen.end() == 7
     assert re.fullmatch(r"✗ failed      with exit code 7 after 0\.\d s", screen.lines[-2])
     assert screen.lines[-1] == "  its output  ecs-block logs shown-bad"
