@@ -1,4 +1,4 @@
-"""Commands that can be killed, hundreds of them: a process that has loaded everything forks one for each.
+"""Commands by the hundred: a process that has loaded everything forks one for each.
 
 A command of `ecs-block` takes a second to load what it needs, and nothing that could be interrupted happens meanwhile. Here a
 process loads it once and forks a child for each command. The child has its own session, streams, variables and
@@ -96,20 +96,27 @@ class Crew:
         self._process.stdout.close()
         self._process.wait(PATIENCE)
 
-    def start(self, words: Iterable[str], variables: Mapping[str, str], kill_after: float | None = None) -> Started:
-        """Start `ecs-block` with these words; kill it (SIGKILL) after some seconds, if it has not ended by then."""
+    def start(
+        self, words: Iterable[str], variables: Mapping[str, str], kill_after: float | None = None, stdin: str | None = None
+    ) -> Started:
+        """Start `ecs-block` with these words here; kill it (SIGKILL) after some seconds, if it has not ended by then."""
         with self._lock:
             number = len(self._ends)
             self._ends[number] = Future()
         for kind in ("out", "err"):  # it may be killed before it can make them
             (self._folder / f"{number}.{kind}").touch()
+        if stdin is not None:
+            (self._folder / f"{number}.in").write_text(stdin)
         order = {"number": number, "words": list(words), "variables": dict(variables), "kill_after": kill_after}
+        order |= {"folder": os.getcwd(), "stdin": os.devnull if stdin is None else str(self._folder / f"{number}.in")}
         self._send(order | {"streams": str(self._folder / str(number))})
         return Started(self, number, self._folder)
 
-    def run(self, words: Iterable[str], variables: Mapping[str, str], kill_after: float | None = None) -> Ended:
+    def run(
+        self, words: Iterable[str], variables: Mapping[str, str], kill_after: float | None = None, stdin: str | None = None
+    ) -> Ended:
         """Start `ecs-block` and wait for its end."""
-        return self.start(words, variables, kill_after).end()
+        return self.start(words, variables, kill_after, stdin).end()
 
     def _send(self, order: Mapping[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -201,13 +208,16 @@ def _become(order: Mapping[str, Any]) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
+    os.chdir(order["folder"])
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    for descriptor, name, how in ((0, os.devnull, os.O_RDONLY), (1, ".out", flags), (2, ".err", flags)):
-        opened = os.open(name if descriptor == 0 else order["streams"] + name, how, 0o600)
+    out, err = order["streams"] + ".out", order["streams"] + ".err"
+    for descriptor, name, how in ((0, order["stdin"], os.O_RDONLY), (1, out, flags), (2, err, flags)):
+        opened = os.open(name, how, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
     os.environ.clear()
     os.environ.update(order["variables"])
+    time.tzset()
 
 
 def _load() -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -29,13 +29,6 @@ COUNTS = ("sh", "-c", "seq 50; sleep 0.1; exit 7")
 IN_A_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
-
-
-@pytest.fixture(scope="module")
-def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
-    """Give a process that has loaded what a command loads, and forks one whenever it is asked to."""
-    with Crew(tmp_path_factory.mktemp("crew")) as crew:
-        yield crew
 
 
 def tasks_of(cloud: LocalCloud, run_id: str) -> list[dict[str, Any]]:
