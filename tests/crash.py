@@ -97,7 +97,11 @@ class Crew:
         self._process.wait(PATIENCE)
 
     def start(
-        self, words: Iterable[str], variables: Mapping[str, str], kill_after: float | None = None, stdin: str | None = None
+        self,
+        words: Iterable[str],
+        variables: Mapping[str, str],
+        kill_after: float | None = None,
+        stdin: str | None = None,
     ) -> Started:
         """Start `ecs-block` with these words here; kill it (SIGKILL) after some seconds, if it has not ended by then."""
         with self._lock:
@@ -113,7 +117,11 @@ class Crew:
         return Started(self, number, self._folder)
 
     def run(
-        self, words: Iterable[str], variables: Mapping[str, str], kill_after: float | None = None, stdin: str | None = None
+        self,
+        words: Iterable[str],
+        variables: Mapping[str, str],
+        kill_after: float | None = None,
+        stdin: str | None = None,
     ) -> Ended:
         """Start `ecs-block` and wait for its end."""
         return self.start(words, variables, kill_after, stdin).end()
