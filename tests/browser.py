@@ -18,6 +18,7 @@ import json
 import os
 import select
 import shutil
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -37,7 +38,12 @@ MAC = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 PACKAGE, VERSION = "@sparticuz/chromium", "153.0.0"
 # npm's own digest of it
 SHA512 = base64.b64decode("jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==")
-TRIES = 4
+TRIES = 3
+_QUICKLY = ("--loglevel=error", "--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
+# Node has certificates of its own; behind a proxy that has others, those that pip and Python trust are meant, too.
+_CERTIFICATES = [os.environ.get(name) for name in ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")]
+_CERTIFICATES += [ssl.get_default_verify_paths().cafile, "/etc/ssl/certs/ca-certificates.crt"]
+_TRUST = {"NODE_EXTRA_CA_CERTS": next((path for path in _CERTIFICATES if path and Path(path).is_file()), "")}
 
 # As they were before any test: a test has a home and an environment of its own, npm needs the user's.
 _ENVIRONMENT = dict(os.environ)
@@ -115,8 +121,8 @@ def _node() -> tuple[Path, Path]:
 def _packed(folder: Path) -> Path:
     """Fetch the package. The network may fail a few times."""
     node, npm = _node()
-    command = [node, npm, "pack", f"{PACKAGE}@{VERSION}", "--pack-destination", folder, "--loglevel=error"]
-    environment = _ENVIRONMENT | {"PATH": f"{node.parent}:{_ENVIRONMENT.get('PATH', '')}"}
+    command = [node, npm, "pack", f"{PACKAGE}@{VERSION}", "--pack-destination", folder, *_QUICKLY]
+    environment = _TRUST | _ENVIRONMENT | {"PATH": f"{node.parent}:{_ENVIRONMENT.get('PATH', '')}"}
     said = ""
     for attempt in range(TRIES):
         done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300)
