@@ -81,8 +81,10 @@ def _not_had(credentials: AwsCredentials, error: Exception, method: str | None, 
     return told
 
 
+MOST_CLIENTS = 32  # each takes some 10 MB; a process that speaks for many callers keeps those that it used last
+
 _lock = threading.Lock()
-_clients: dict[tuple[Any, ...], Shared] = {}
+_clients: dict[tuple[Any, ...], Shared] = {}  # the one that was used last is the last
 
 
 def _key(credentials: AwsCredentials, service: str, region: str | None) -> tuple[Any, ...]:
@@ -93,14 +95,17 @@ def client(credentials: AwsCredentials, service: str, region: str | None = None)
     """Give the shared client of a service. Raises NoCredentials or InvalidTask when none can be made."""
     key = _key(credentials, service, region)
     with _lock:
-        if key not in _clients:
-            _clients[key] = _new_client(credentials, Login(credentials), service, region)
-        return _clients[key]
+        found = _clients.pop(key, None) or _new_client(credentials, Login(credentials), service, region)
+        _clients[key] = found
+        while len(_clients) > MOST_CLIENTS:
+            del _clients[next(iter(_clients))]
+        return found
 
 
 def known_client(credentials: AwsCredentials, service: str, region: str | None) -> Shared | None:
     """Give the shared client of a service if there is one."""
-    return _clients.get(_key(credentials, service, region))
+    with _lock:
+        return _clients.get(_key(credentials, service, region))
 
 
 def replace(credentials: AwsCredentials, login: Login, service: str, region: str | None) -> Shared:

@@ -14,6 +14,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from anyio.lowlevel import RunVar
 
@@ -239,7 +240,8 @@ class LogReader:
         stream.done.call()
 
 
-_readers: RunVar[dict[tuple[Any, ...], LogReader]] = RunVar("ecs_block_log_readers")
+# Each lives as long as a run uses it, and so do the clients that it holds.
+_readers: RunVar[WeakValueDictionary[tuple[Any, ...], LogReader]] = RunVar("ecs_block_log_readers")
 
 
 def reader_for(conversation: Conversation) -> LogReader:
@@ -247,12 +249,13 @@ def reader_for(conversation: Conversation) -> LogReader:
     try:
         known = _readers.get()
     except LookupError:
-        known = {}
+        known = WeakValueDictionary()
         _readers.set(known)
     key = (conversation.aws.key, id(conversation.clock))
-    if key not in known:
-        known[key] = LogReader(conversation)
-    return known[key]
+    found = known.get(key)
+    if found is None:
+        known[key] = found = LogReader(conversation)
+    return found
 
 
 def _by_stream(events: Sequence[Mapping[str, Any]]) -> dict[str, list[LogEvent]]:

@@ -13,6 +13,7 @@ import logging
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
+from weakref import WeakValueDictionary
 
 from anyio.lowlevel import RunVar
 
@@ -300,7 +301,8 @@ class Watcher:
             logger.warning("AWS cannot be asked about the tasks for now; they go on, and so does the watch. %s", error)
 
 
-_watchers: RunVar[dict[tuple[Any, ...], Watcher]] = RunVar("ecs_block_watchers")
+# Each lives as long as a run uses it, and so does the client that it holds.
+_watchers: RunVar[WeakValueDictionary[tuple[Any, ...], Watcher]] = RunVar("ecs_block_watchers")
 
 
 def watcher_for(conversation: Conversation, cluster: str) -> Watcher:
@@ -308,9 +310,10 @@ def watcher_for(conversation: Conversation, cluster: str) -> Watcher:
     try:
         known = _watchers.get()
     except LookupError:
-        known = {}
+        known = WeakValueDictionary()
         _watchers.set(known)
     key = (conversation.aws.key, short_name(cluster), id(conversation.clock))
-    if key not in known:
-        known[key] = Watcher(conversation, cluster)
-    return known[key]
+    found = known.get(key)
+    if found is None:
+        known[key] = found = Watcher(conversation, cluster)
+    return found

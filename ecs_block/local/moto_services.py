@@ -63,7 +63,8 @@ class MotoServices:
             backends: Any = get_backend(service)  # type: ignore[call-overload]
             if not isinstance(backends, dict):
                 continue
-            backends.pop(self._account_id, None)
+            # moto keeps the account's dict in a cache of its own; what it holds can go.
+            backends.pop(self._account_id, {}).clear()
             buckets: dict[str, tuple[str, str]] = getattr(backends, "bucket_accounts", {})
             for name in [name for name, owner in buckets.items() if owner[1] == self._account_id]:
                 del buckets[name]

@@ -724,7 +724,9 @@ def test_three_hundred_runs_share_the_looks(backend):
         return aws
 
     aws = simulate(work, backend)
-    assert aws.calls["DescribeTasks"] <= 3 * 13 + 2  # full calls, and at the launch one or two more: trio's order is random
+    assert (
+        aws.calls["DescribeTasks"] <= 3 * 13 + 2
+    )  # full calls, and at the launch one or two more: trio's order is random
     assert aws.calls["RegisterTaskDefinition"] == aws.calls["DescribeSubnets"] == 1
     assert aws.calls["RunTask"] == 300
 
