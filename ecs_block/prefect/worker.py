@@ -1,0 +1,231 @@
+"""The worker: Prefect gives it flow runs, and each is one run of the engine.
+
+prepared    by Prefect: template, values, environment, command; `configuration` makes an ECSTask of it
+launched    once, under a run id; Prefect is told the task (`cluster::task_arn`) as soon as AWS has accepted it
+watched     by one watcher for all flow runs
+ended       what is not a success is told to Prefect as Crashed, with AWS's reason; a state that the flow has reached
+            itself stays as it is
+taken up    what an earlier worker of this machine has left running, when the next one starts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import prefect.exceptions
+from prefect.states import Crashed
+from prefect.utilities.engine import propose_state
+from prefect.workers.base import BaseVariables, BaseWorker, BaseWorkerResult
+
+from ecs_block import errors
+from ecs_block.engine import run as engine
+from ecs_block.engine.journal import Entry
+from ecs_block.engine.resume import resumed
+from ecs_block.errors import AwsError, EcsBlockError, JournalError
+from ecs_block.plan.result import ECSTaskResult
+from ecs_block.plan.verdict import NO_EXIT_CODE
+from ecs_block.prefect.configuration import EcsBlockJobConfiguration
+from ecs_block.prefect.following import Following, crash_of, nothing_ran, told_by
+from ecs_block.prefect.runs import Runs, flow_run_of, run_id_of, unfinished
+from ecs_block.prefect.template import base_job_template
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from anyio.abc import TaskStatus
+    from prefect.client.schemas.objects import FlowRun
+
+    from ecs_block.engine.prepare import Run
+
+
+class EcsBlockWorkerResult(BaseWorkerResult):
+    """What became of a flow run's task: `status_code` is the main container's exit code, -1 when it gave none."""
+
+
+class EcsBlockWorker(BaseWorker[EcsBlockJobConfiguration, BaseVariables, EcsBlockWorkerResult]):
+    """Runs flow runs as ECS tasks."""
+
+    type = "ecs-block"
+    job_configuration = EcsBlockJobConfiguration
+
+    _display_name = "AWS ECS (ecs-block)"
+    _description = "Run each flow run as an Amazon ECS task, launched once, with AWS's reason when it crashes."
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._runs = Runs()
+        self._scheduling: dict[UUID, str] = {}
+        self._has_taken_up = False
+
+    @classmethod
+    def get_default_base_job_template(cls) -> dict[str, Any]:
+        """Give the template that a new pool begins with: the fields of `ECSTask`."""
+        return base_job_template()
+
+    async def sync_with_backend(self) -> None:
+        """Tell Prefect of this worker; the first time, take up what an earlier one of this machine has left running."""
+        await super().sync_with_backend()
+        if not self._has_taken_up and self._work_pool is not None:
+            self._has_taken_up = True
+            self._beside(self._take_up)
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: EcsBlockJobConfiguration,
+        task_status: TaskStatus[Any] | None = None,
+    ) -> EcsBlockWorkerResult:
+        """Run a flow run as a task, and wait for its end. Raises what stood in the way of its launch."""
+        following = self._following(flow_run, (lambda identifier: None) if task_status is None else task_status.started)
+        run = self._runs.of_flow_run(flow_run, configuration.task(), following)
+        self._scheduling[flow_run.id] = str(run.run_id)
+        try:
+            earlier = await self._earlier(flow_run, configuration, following)
+            return earlier if earlier is not None else await self._launched(flow_run, run, following)
+        finally:
+            if self._scheduling.get(flow_run.id) == run.run_id:
+                del self._scheduling[flow_run.id]
+
+    async def kill_infrastructure(
+        self, infrastructure_pid: str, configuration: EcsBlockJobConfiguration, grace_seconds: int = 30
+    ) -> None:
+        """Stop the task of a flow run; ECS takes the grace period from the container's `stopTimeout`.
+
+        Raises Prefect's InfrastructureNotFound and InfrastructureNotAvailable.
+        """
+        try:
+            await self._runs.kill(infrastructure_pid, configuration.task())
+        except errors.InfrastructureNotFound as error:
+            raise prefect.exceptions.InfrastructureNotFound(str(error)) from None
+        except EcsBlockError as error:
+            raise prefect.exceptions.InfrastructureNotAvailable(str(error)) from None
+
+    # --- one flow run ---------------------------------------------------------------------------------------------------
+
+    async def _earlier(
+        self, flow_run: FlowRun, configuration: EcsBlockJobConfiguration, following: Following
+    ) -> EcsBlockWorkerResult | None:
+        """Wait for the tasks of earlier schedulings: one at a time runs a flow. None when it still waits to be run."""
+        for entry in await unfinished([flow_run.id]):
+            if entry.run_id != run_id_of(flow_run):
+                found = await self._finished(entry, flow_run, configuration, following)
+                if found is not None and not await self._still_waits(flow_run):
+                    return found
+        return None
+
+    async def _launched(self, flow_run: FlowRun, run: Run, following: Following) -> EcsBlockWorkerResult:
+        try:
+            result = await engine.run(run)
+        except EcsBlockError as error:
+            # Before the launch Prefect itself says Crashed; and who cannot be asked for now may still run well.
+            if following.identifier is None or isinstance(error, AwsError | JournalError):
+                raise
+            return await self._crashed(flow_run, run.run_id, following, error)
+        following.at(result.identifier or "")
+        return await self._told(flow_run, run.run_id, result)
+
+    async def _crashed(
+        self, flow_run: FlowRun, run_id: str | None, following: Following, error: EcsBlockError
+    ) -> EcsBlockWorkerResult:
+        is_ours = await self._tell(flow_run, run_id, told_by(error))
+        return EcsBlockWorkerResult(identifier=following.identifier or "", status_code=NO_EXIT_CODE if is_ours else 0)
+
+    async def _told(self, flow_run: FlowRun, run_id: str | None, result: ECSTaskResult) -> EcsBlockWorkerResult:
+        """Tell what became of a task. Its code is 0 too where the flow run is not its own any more: Prefect crashes others."""
+        code = 0
+        if not result:
+            is_ours = await self._tell(flow_run, run_id, crash_of(result))
+            code = (result.status_code or NO_EXIT_CODE) if is_ours else 0  # one that was stopped may have ended with 0
+        elif await self._still_waits(flow_run):
+            await self._tell(flow_run, run_id, nothing_ran(result))
+        return EcsBlockWorkerResult(identifier=result.identifier or "", status_code=code)
+
+    async def _tell(self, flow_run: FlowRun, run_id: str | None, reason: str) -> bool:
+        """Tell Prefect of a crash; False when the flow run has been scheduled again, and this end is not its end any more.
+
+        A flow run that has a final state keeps it: the flow knew better.
+        """
+        logger = self.get_flow_run_logger(flow_run)
+        try:
+            if await self._is_scheduled_again(flow_run, run_id):
+                logger.info("The flow run is scheduled again, so it has not crashed with its earlier task: %s", reason)
+                return False
+            await propose_state(self.client, Crashed(message=reason), flow_run_id=flow_run.id)
+        except prefect.exceptions.Abort:
+            logger.debug("Prefect has a final state of the flow run already; its task: %s", reason)
+        except Exception:
+            logger.exception("Prefect could not be told of a crash: %s", reason)
+        return True
+
+    async def _is_scheduled_again(self, flow_run: FlowRun, run_id: str | None) -> bool:
+        if self._scheduling.get(flow_run.id, run_id) != run_id:
+            return True
+        now = await self.client.read_flow_run(flow_run.id)
+        return now.state is not None and now.state.is_scheduled()
+
+    async def _still_waits(self, flow_run: FlowRun) -> bool:
+        """Tell whether nothing has begun to run the flow."""
+        now = await self.client.read_flow_run(flow_run.id)
+        return now.state is None or now.state.is_pending()
+
+    def _following(self, flow_run: FlowRun, started: Callable[[str], object]) -> Following:
+        """Make the hook. A later task of the same flow run, after an interruption, is told to Prefect beside."""
+        moved = partial(self._beside, self._note_task, flow_run)
+        return Following(self.get_flow_run_logger(flow_run), started, moved)
+
+    async def _note_task(self, flow_run: FlowRun, identifier: str) -> None:
+        try:
+            await self.client.update_flow_run(flow_run.id, infrastructure_pid=identifier)
+        except Exception:
+            self._logger.exception(
+                "Prefect could not be told that the flow run %s is the task %s.", flow_run.id, identifier
+            )
+
+    def _beside(self, work: Callable[..., Any], *args: Any) -> None:
+        if self._runs_task_group is not None:
+            self._runs_task_group.start_soon(work, *args)
+
+    # --- what an earlier worker has left --------------------------------------------------------------------------------
+
+    async def _take_up(self) -> None:
+        try:
+            found = await unfinished()
+        except JournalError as error:
+            self._logger.warning("What an earlier worker has left running is not watched: %s", error)
+            return
+        for entry in found:
+            self._beside(self._take_up_one, entry)
+
+    async def _take_up_one(self, entry: Entry) -> None:
+        """Watch a task to its end. One of another pool, or of another Prefect server, is left to its own worker."""
+        flow_run_id = flow_run_of(entry.run_id)
+        try:
+            flow_run = await self.client.read_flow_run(flow_run_id)  # type: ignore[arg-type]
+            if flow_run.work_pool_name != self._work_pool_name:
+                return
+            configuration = await self.job_configuration.resolve_for_flow_run(
+                flow_run, client=self.client, work_pool=self.work_pool, worker_name=self.name, worker_id=self.backend_id
+            )
+            following = self._following(flow_run, partial(self._beside, self._note_task, flow_run))
+            await self._finished(entry, flow_run, configuration, following)
+        except prefect.exceptions.ObjectNotFound:
+            return
+        except Exception:
+            self._logger.exception("The flow run %s cannot be taken up, and is not watched.", flow_run_id)
+
+    async def _finished(
+        self, entry: Entry, flow_run: FlowRun, configuration: EcsBlockJobConfiguration, following: Following
+    ) -> EcsBlockWorkerResult | None:
+        """Finish a run that is recorded. None when nothing was started for it, or nobody can say now."""
+        run = self._runs.of_entry(entry, flow_run, configuration.task(), following)
+        found = await resumed(run, entry)
+        if found.result is not None:
+            return await self._told(flow_run, entry.run_id, found.result)
+        if found.error is None:  # another process is launching it
+            return None
+        if isinstance(found.error, AwsError):
+            self._logger.warning("Nobody can say now what became of the flow run %s: %s", flow_run.id, found.error)
+            return None
+        return await self._crashed(flow_run, entry.run_id, following, found.error)
