@@ -31,15 +31,25 @@ class Api:
         self.url = url
         self._client = httpx.Client(base_url=url, timeout=30)
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
     def post(self, path: str, **body: Any) -> Any:
         """Ask something."""
-        answer = self._client.post(path, json=body)
-        assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
-        return answer.json()
+        return self._asked("POST", path, body)
 
     def get(self, path: str) -> Any:
         """Read something."""
-        answer = self._client.get(path)
+        return self._asked("GET", path, None)
+
+    def _asked(self, method: str, path: str, body: Any) -> Any:
+        """Ask again when the database is busy, as Prefect's own client does."""
+        for _ in range(20):
+            answer = self._client.request(method, path, json=body)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.5)
         assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
         return answer.json()
 
@@ -156,7 +166,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
     """A server with a pool of our type, as the worker would make it, and the flows deployed to it."""
     prefect = Prefect(tmp_path_factory.mktemp("server"))
     server = ("server", "start", "--host", "127.0.0.1", "--port", str(prefect.port))
-    with prefect.process(*server, log="server.log"):
+    with contextlib.closing(prefect.api), prefect.process(*server, log="server.log"):
         wait_for(prefect.is_well, lambda: prefect.told("server.log"))
         prefect.called("work-pool", "create", POOL, "--type", "ecs-block")
         prefect.called("deploy", "--all", cwd=FLOWS)

@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 import pytest
-from conftest import Prefect, Workers, end, wait_for
 
+from conftest import Prefect, Workers, end, wait_for
 from ecs_block.local import LocalCloud
 
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
