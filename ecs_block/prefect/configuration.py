@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import shlex
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from prefect.utilities.dockerutils import get_prefect_image_name
+import prefect
 from prefect.workers.base import BaseJobConfiguration
 from pydantic import ConfigDict, PrivateAttr, SecretStr, field_validator
 
@@ -92,7 +93,7 @@ class EcsBlockJobConfiguration(BaseJobConfiguration):
         if secrets := self._secrets():
             fields["task_definition"] = _with_secrets(fields, secrets)
         if not _has_image(fields):
-            fields["image"] = get_prefect_image_name()
+            fields["image"] = _prefects_image()
         return ECSTask(**fields).prepare_for_run(flow=self._flow, deployment=self._deployment)
 
     def _secrets(self) -> dict[str, str]:
@@ -120,6 +121,12 @@ def _credentials(given: Any) -> Any:
     if not isinstance(given, Mapping) or not any(name in given for name in _OF_PREFECT):
         return given
     return legacy.translate({"block_type_slug": "ecs-task", "aws_credentials": given})["aws_credentials"]
+
+
+def _prefects_image() -> str:
+    """Name Prefect's own image of this version, of Prefect and of Python."""
+    version = prefect.__version__.partition("+")[0]
+    return f"prefecthq/prefect:{version}-python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _has_image(fields: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import prefect.exceptions
+from prefect.settings import PREFECT_WORKER_ENABLE_CANCELLATION, temporary_settings
 from prefect.states import Crashed
 from prefect.utilities.engine import propose_state
 from prefect.workers.base import BaseVariables, BaseWorker, BaseWorkerResult
@@ -63,6 +64,11 @@ class EcsBlockWorker(BaseWorker[EcsBlockJobConfiguration, BaseVariables, EcsBloc
     def get_default_base_job_template(cls) -> dict[str, Any]:
         """Give the template that a new pool begins with: the fields of `ECSTask`."""
         return base_job_template()
+
+    async def setup(self) -> None:
+        """Prepare the worker. It stops the tasks of cancelled flow runs, unless Prefect's settings say that it shall not."""
+        self._exit_stack.enter_context(temporary_settings(set_defaults={PREFECT_WORKER_ENABLE_CANCELLATION: True}))
+        await super().setup()
 
     async def sync_with_backend(self) -> None:
         """Tell Prefect of this worker; the first time, take up what an earlier one of this machine has left running."""
