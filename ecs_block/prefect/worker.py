@@ -23,7 +23,7 @@ from prefect.workers.base import BaseVariables, BaseWorker, BaseWorkerResult
 from ecs_block import errors
 from ecs_block.engine import run as engine
 from ecs_block.engine.journal import Entry
-from ecs_block.engine.resume import resumed
+from ecs_block.engine.resume import UNDETERMINED, Found, resumed
 from ecs_block.errors import AwsError, EcsBlockError, JournalError
 from ecs_block.plan.result import ECSTaskResult
 from ecs_block.plan.verdict import NO_EXIT_CODE
@@ -113,12 +113,17 @@ class EcsBlockWorker(BaseWorker[EcsBlockJobConfiguration, BaseVariables, EcsBloc
     async def _earlier(
         self, flow_run: FlowRun, configuration: EcsBlockJobConfiguration, following: Following
     ) -> EcsBlockWorkerResult | None:
-        """Wait for the tasks of earlier schedulings: one at a time runs a flow. None when it still waits to be run."""
+        """Wait for the tasks of earlier schedulings: one at a time runs a flow. None when it still waits to be run.
+
+        Raises EcsBlockError when nobody can say now whether there is such a task.
+        """
         for entry in await unfinished([flow_run.id]):
             if entry.run_id != run_id_of(flow_run):
-                found = await self._finished(entry, flow_run, configuration, following)
-                if found is not None and not await self._still_waits(flow_run):
-                    return found
+                found = await resumed(self._runs.of_entry(entry, flow_run, configuration.task(), following), entry)
+                if not has_ended(found):
+                    raise found.error or EcsBlockError(f"Another process of this machine is launching {entry.run_id}.")
+                if not await self._still_waits(flow_run):
+                    return await self._told_of(flow_run, run_id_of(flow_run), found, following)
         return None
 
     async def _launched(self, flow_run: FlowRun, run: Run, following: Following) -> EcsBlockWorkerResult:
@@ -215,23 +220,25 @@ class EcsBlockWorker(BaseWorker[EcsBlockJobConfiguration, BaseVariables, EcsBloc
                 flow_run, client=self.client, work_pool=self.work_pool, worker_name=self.name, worker_id=self.backend_id
             )
             following = self._following(flow_run, partial(self._beside, self._note_task, flow_run))
-            await self._finished(entry, flow_run, configuration, following)
+            found = await resumed(self._runs.of_entry(entry, flow_run, configuration.task(), following), entry)
+            if has_ended(found):
+                await self._told_of(flow_run, entry.run_id, found, following)
+            elif found.error is not None:
+                self._logger.warning("Nobody can say now what became of the flow run %s: %s", flow_run_id, found.error)
         except prefect.exceptions.ObjectNotFound:
             return
         except Exception:
             self._logger.exception("The flow run %s cannot be taken up, and is not watched.", flow_run_id)
 
-    async def _finished(
-        self, entry: Entry, flow_run: FlowRun, configuration: EcsBlockJobConfiguration, following: Following
-    ) -> EcsBlockWorkerResult | None:
-        """Finish a run that is recorded. None when nothing was started for it, or nobody can say now."""
-        run = self._runs.of_entry(entry, flow_run, configuration.task(), following)
-        found = await resumed(run, entry)
+    async def _told_of(
+        self, flow_run: FlowRun, run_id: str, found: Found, following: Following
+    ) -> EcsBlockWorkerResult:
+        """Tell what was found of a run that has ended."""
         if found.result is not None:
-            return await self._told(flow_run, entry.run_id, found.result)
-        if found.error is None:  # another process is launching it
-            return None
-        if isinstance(found.error, AwsError):
-            self._logger.warning("Nobody can say now what became of the flow run %s: %s", flow_run.id, found.error)
-            return None
-        return await self._crashed(flow_run, entry.run_id, following, found.error)
+            return await self._told(flow_run, run_id, found.result)
+        return await self._crashed(flow_run, run_id, following, found.error or EcsBlockError(found.state))
+
+
+def has_ended(found: Found) -> bool:
+    """Tell whether it is known that a run goes on no more: not when another process launches it, or AWS cannot be asked."""
+    return found.result is not None or (found.error is not None and found.state != UNDETERMINED)
