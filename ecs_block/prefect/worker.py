@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from anyio.abc import TaskStatus
     from prefect.client.schemas.objects import FlowRun
 
-    from ecs_block.engine.prepare import Run
-
 
 class EcsBlockWorkerResult(BaseWorkerResult):
     """What became of a flow run's task: `status_code` is the main container's exit code, -1 when it gave none."""
@@ -83,15 +81,19 @@ class EcsBlockWorker(BaseWorker[EcsBlockJobConfiguration, BaseVariables, EcsBloc
         configuration: EcsBlockJobConfiguration,
         task_status: TaskStatus[Any] | None = None,
     ) -> EcsBlockWorkerResult:
-        """Run a flow run as a task, and wait for its end. Raises what stood in the way of its launch."""
+        """Run a flow run as a task, and wait for its end. Raises what keeps the end of a task that runs from being seen."""
         following = self._following(flow_run, (lambda identifier: None) if task_status is None else task_status.started)
-        run = self._runs.of_flow_run(flow_run, configuration.task(), following)
-        self._scheduling[flow_run.id] = str(run.run_id)
+        self._scheduling[flow_run.id] = run_id_of(flow_run)
         try:
-            earlier = await self._earlier(flow_run, configuration, following)
-            return earlier if earlier is not None else await self._launched(flow_run, run, following)
+            return await self._to_its_end(flow_run, configuration, following)
+        except EcsBlockError as error:
+            if following.identifier is not None and isinstance(error, AwsError | JournalError):
+                raise  # who cannot be asked for now may still run well
+            self.get_flow_run_logger(flow_run).error("%s", error)
+            following.at(following.identifier or "")
+            return await self._crashed(flow_run, run_id_of(flow_run), following, error)
         finally:
-            if self._scheduling.get(flow_run.id) == run.run_id:
+            if self._scheduling.get(flow_run.id) == run_id_of(flow_run):
                 del self._scheduling[flow_run.id]
 
     async def kill_infrastructure(
@@ -126,16 +128,16 @@ class EcsBlockWorker(BaseWorker[EcsBlockJobConfiguration, BaseVariables, EcsBloc
                     return await self._told_of(flow_run, run_id_of(flow_run), found, following)
         return None
 
-    async def _launched(self, flow_run: FlowRun, run: Run, following: Following) -> EcsBlockWorkerResult:
-        try:
-            result = await engine.run(run)
-        except EcsBlockError as error:
-            # Before the launch Prefect itself says Crashed; and who cannot be asked for now may still run well.
-            if following.identifier is None or isinstance(error, AwsError | JournalError):
-                raise
-            return await self._crashed(flow_run, run.run_id, following, error)
+    async def _to_its_end(
+        self, flow_run: FlowRun, configuration: EcsBlockJobConfiguration, following: Following
+    ) -> EcsBlockWorkerResult:
+        run = self._runs.of_flow_run(flow_run, configuration.task(), following)
+        earlier = await self._earlier(flow_run, configuration, following)
+        if earlier is not None:
+            return earlier
+        result = await engine.run(run)
         following.at(result.identifier or "")
-        return await self._told(flow_run, run.run_id, result)
+        return await self._told(flow_run, run_id_of(flow_run), result)
 
     async def _crashed(
         self, flow_run: FlowRun, run_id: str | None, following: Following, error: EcsBlockError

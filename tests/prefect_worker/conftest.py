@@ -109,6 +109,7 @@ class Prefect:
             "DO_NOT_TRACK": "1",
             "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",
             "PREFECT_CLI_PROMPT": "false",
+            "PREFECT_CLIENT_MAX_RETRIES": "30",  # SQLite is busy when a hundred flow runs are submitted
             "FLOWS": str(FLOWS),
         }
 

@@ -50,7 +50,8 @@ def test_the_first_flow(prefect: Prefect, tmp_path: Path) -> None:
     del variables["PREFECT_API_URL"]
     (tmp_path / "flows.py").write_text(flow)
     with terminal(cloud, tmp_path, variables):
-        wait_for(lambda: "AWS_ENDPOINT_URL" in (tmp_path / "cloud.env").read_text(), lambda: "no cloud")
+        exports = tmp_path / "cloud.env"
+        wait_for(lambda: exports.exists() and "AWS_ENDPOINT_URL" in exports.read_text(), lambda: "no cloud")
         with terminal(worker.replace("4200", port), tmp_path, variables) as screen:
             wait_for(lambda: "started!" in screen.read_text(), screen.read_text)
             script = "set -e\n" + deploy.replace("4200", port)

@@ -91,6 +91,7 @@ def test_a_launch_that_is_refused(prefect: Prefect, cloud: LocalCloud, worker: W
     assert "nowhere" in state["message"]
     state = prefect.api.until(prefect.api.start("hello/d", cpu=300), *FINAL)
     assert "cpu" in state["message"]
+    assert "Traceback" not in worker.told
     assert not cloud.tasks
 
 
