@@ -59,5 +59,7 @@ def test_the_first_flow(prefect: Prefect, tmp_path: Path) -> None:
                 ["bash", "-c", script], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=180
             )
             assert done.returncode == 0, done.stdout + done.stderr + screen.read_text()
-            assert "hello, world" in done.stdout + done.stderr + screen.read_text()
-            assert "succeeded." in screen.read_text() or "RUNNING" in screen.read_text()
+            assert "finished successfully in 'Completed'" in done.stdout
+            (flow_run,) = prefect.api.post("/flow_runs/filter", deployments={"name": {"any_": ["first"]}})
+            wait_for(lambda: "hello, world" in prefect.api.log(flow_run["id"]), lambda: screen.read_text())
+            wait_for(lambda: "is STOPPED" in prefect.api.log(flow_run["id"]), lambda: screen.read_text())

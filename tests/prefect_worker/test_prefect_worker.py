@@ -124,6 +124,19 @@ def test_a_cancelled_flow_run_stops_its_task(prefect: Prefect, cloud: LocalCloud
     assert prefect.api.read(flow_run)["state"]["type"] == "CANCELLED"
 
 
+def test_a_launch_is_cancelled(prefect: Prefect, cloud: LocalCloud, worker: Workers) -> None:
+    """One for which there is no capacity yet is not asked for any more."""
+    cloud.fail_next_launches(1000)
+    flow_run = prefect.api.start("hello/d")
+    wait_for(lambda: "No task yet" in worker.told, lambda: worker.told)
+    prefect.api.cancel(flow_run)
+    assert prefect.api.until(flow_run, *FINAL)["type"] == "CANCELLED"
+    wait_for(lambda: "its task is not launched" in worker.told, lambda: worker.told)
+    asked = cloud.calls["ecs:RunTask"]
+    time.sleep(5)
+    assert (cloud.calls["ecs:RunTask"], cloud.tasks) == (asked, [])
+
+
 def test_a_flow_that_runs_is_cancelled(prefect: Prefect, cloud: LocalCloud, worker: Workers) -> None:
     """One that runs is ended in its task by Prefect itself, and the task ends."""
     flow_run = prefect.api.start("long/d")
