@@ -47,6 +47,17 @@ def test_a_flow_completes(prefect: Prefect, cloud: LocalCloud, worker: Workers) 
     assert tags["prefect.io/flow-run-id"] == flow_run
 
 
+def test_output_goes_to_the_workers_log(prefect: Prefect, worker: Workers) -> None:
+    """With `stream_output`, each line of the container with its flow run's name; a crash then holds the last ones."""
+    role = "arn:aws:iam::123456789012:role/x"
+    shown = {"stream_output": True, "execution_role_arn": role}
+    flow_run = prefect.api.start("hello/d", command="sh -c 'echo one; echo two; exit 3'", **shown)
+    state = prefect.api.until(flow_run, *FINAL)
+    name = prefect.api.read(flow_run)["name"]
+    wait_for(lambda: f"{name} | one\n{name} | two\n" in worker.told, lambda: worker.told)
+    assert "    one\n    two" in state["message"]
+
+
 def test_a_flow_that_raises_has_failed(prefect: Prefect, cloud: LocalCloud, worker: Workers) -> None:
     """What the flow says of itself stays: its task's end does not make it Crashed."""
     flow_run = prefect.api.start("bad/d")
