@@ -91,3 +91,11 @@ def jobs(session: nox.Session) -> None:
     session.install("-q", "-e", ".[local,progress]", *group("test"))
     for count, file in (("500", "test_agent_once.py"), ("1000", "test_agent_process.py")):
         session.run("python", "-m", "pytest", "-q", f"tests/acceptance/{file}", env={"ECS_BLOCK_JOBS": count})
+
+
+@nox.session
+def prefect(session: nox.Session) -> None:
+    """The Prefect worker: its types, and its tests with Prefect's own server and worker."""
+    session.install("-q", "-e", ".[local,prefect]", *group("prefect"))
+    session.run("mypy", "--config-file", "tests/prefect_worker/mypy.ini")
+    session.run("pytest", "tests/prefect_worker", *session.posargs)
