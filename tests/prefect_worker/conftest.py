@@ -109,7 +109,9 @@ class Prefect:
             "DO_NOT_TRACK": "1",
             "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.2",
             "PREFECT_CLI_PROMPT": "false",
-            "PREFECT_CLIENT_MAX_RETRIES": "30",  # SQLite is busy when a hundred flow runs are submitted
+            # SQLite is busy when a hundred flow runs are submitted: let the server wait, for clients wait in powers of two.
+            "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
+            "PREFECT_CLIENT_MAX_RETRIES": "8",
             "FLOWS": str(FLOWS),
         }
 
