@@ -72,6 +72,8 @@ def up(console: Console, *, region: str, state_seconds: float) -> int:
     The lines on stdout lead any AWS client there; the key in them is made for this start. Commands of tasks really
     run, as processes of this machine and with your rights; images are not pulled.
     """
+    from ecs_block.engine.bridge import wait_for
+
     signal.signal(signal.SIGTERM, _terminated)
     with _started(region=region, state_seconds=state_seconds) as cloud:
         console.print_text(
@@ -80,7 +82,7 @@ def up(console: Console, *, region: str, state_seconds: float) -> int:
         console.step(
             f"a local cloud serves at {cloud.endpoint_url} until Ctrl-C; the lines above lead AWS clients to it"
         )
-        threading.Event().wait()
+        wait_for(threading.Event())
     return 0
 
 

@@ -24,6 +24,7 @@ from ecs_block.cli.terminal import in_foreground, is_terminal, size_of
 
 STDOUT, STDERR = 1, 2
 _PATIENCE = 5.0  # seconds for which an interrupted command waits for a reader that rests
+_HEARD_WITHIN = 0.25  # seconds: how soon Ctrl-C is heard that the kernel gave to another thread (see `bridge.wait_for`)
 _REPAINT = 0.125  # seconds between two paintings of the region when nothing else is written
 _GATHER = 0.05  # seconds for which lines are gathered while the region has to make place for them
 
@@ -70,7 +71,9 @@ class Streams:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._queue.put(None)
-            thread.join(_PATIENCE if interrupted else None)
+            thread.join(_PATIENCE if interrupted else _HEARD_WITHIN)
+            while thread.is_alive() and not interrupted:
+                thread.join(_HEARD_WITHIN)
 
     # --- the thread ------------------------------------------------------------------------------------------------
 

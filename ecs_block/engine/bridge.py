@@ -32,6 +32,8 @@ _portal_manager: Any = None
 _portal_process = 0
 _portal_thread = 0
 
+_HEARD_WITHIN = 0.25  # seconds: how soon the main thread hears of a signal that the kernel gave to another thread
+
 
 class Terminated(BaseException):
     """A signal that ends processes (SIGTERM, SIGHUP) came while a blocking verb waited."""
@@ -105,9 +107,7 @@ class Call:
 
     def wait(self) -> None:
         """Wait in another thread for the end."""
-        # With a timeout the wait can be interrupted by signals on every platform.
-        while not self._done.wait(3600):
-            pass
+        wait_for(self._done)
 
     def value(self) -> Any:
         """Give what the coroutine returned, or raise what it raised."""
@@ -117,6 +117,17 @@ class Call:
             finally:
                 self._error = None  # or the traceback keeps itself alive
         return self._value
+
+
+def wait_for(event: threading.Event) -> None:
+    """Wait for an event; in the main thread, in a way that signals interrupt on every platform.
+
+    Only the main thread runs handlers of signals, and the kernel may give a signal to any thread: then nothing wakes a main
+    thread that waits on a lock.
+    """
+    patience = _HEARD_WITHIN if threading.current_thread() is threading.main_thread() else None
+    while not event.wait(patience):
+        pass
 
 
 def submit(call: Call) -> None:

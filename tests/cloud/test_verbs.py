@@ -447,6 +447,29 @@ def test_a_signal_stops_the_task_and_ends_the_script(cloud, verb, count, signal_
     assert all("interrupted" in t["stoppedReason"] for t in ended)
 
 
+INTERRUPTED_IN_ANOTHER_THREAD = """
+import signal, threading
+from ecs_block import ECSTask
+
+def hook(event):  # called in the background loop's thread
+    if getattr(event, "status", None) == "RUNNING":
+        signal.pthread_kill(threading.get_ident(), signal.SIGNAL)
+
+ECSTask(command=["sleep", "91"]).run(on_event=hook)
+"""
+
+
+@pytest.mark.parametrize(("signal_name", "code"), [("SIGINT", -2), ("SIGTERM", 143)])
+def test_a_signal_that_another_thread_received_is_heard(cloud, signal_name, code):
+    """The kernel gives a process's signal to any of its threads; the main thread, which waits, hears of it all the same."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IN_ANOTHER_THREAD.replace("SIGNAL", signal_name)],
+        env={**cloud.environment, "PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=45,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert {t["lastStatus"] for t in cloud.tasks if _command(t) == ["sleep", "91"]} == {"STOPPED"}
+
+
 def _wait_for(condition, seconds=20):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
