@@ -54,6 +54,13 @@ def pictures(session: nox.Session) -> None:
 
 
 @nox.session
+def reference(session: nox.Session) -> None:
+    """Write the page of the commands anew, from their help."""
+    session.install("-q", "-e", ".")
+    session.run("python", "docs/commands.py")
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Every ring; last, so that its closing lines close the whole."""
     session.install("-q", "-e", ".[local,progress]", *group("test"))

@@ -73,13 +73,19 @@ class EcsBlockError(Exception):
 
 
 class InvalidTask(EcsBlockError, ValueError):
-    """The block, or the request that it makes, cannot be right. Nothing was changed at AWS."""
+    """The block, or the request that it makes, cannot be right. Nothing was changed at AWS.
+
+    What to do: correct what the message names; it says what is allowed. `preview()` shows what would be sent.
+    """
 
     location: tuple[str | int, ...] = ()  # where in the block, so that a file's line can be named
 
 
 class PatchError(InvalidTask):
-    """A JSON 6902 operation is malformed or does not apply; the message names its index, operation and path."""
+    """A JSON 6902 operation is malformed or does not apply; the message names its index, operation and path.
+
+    What to do: look at the run request in `preview()`, to which the operation is applied, and correct its path.
+    """
 
 
 class Kind(Enum):
@@ -101,6 +107,8 @@ class AwsError(EcsBlockError):
 
     `operation` is `service:Operation`, `code` AWS's error code (None when no answer came), `request_id` what AWS support
     asks for, `kind` what it means for a retry.
+
+    What to do: read AWS's words in the message. Where `temporary` is true, the same call may be answered later.
     """
 
     def __init__(
@@ -129,33 +137,56 @@ class AwsError(EcsBlockError):
 
 
 class AccessDenied(AwsError):
-    """The credentials lack a permission; `action` names it as an IAM policy would (`ecs:RunTask`)."""
+    """The credentials lack a permission; `action` names it as an IAM policy would (`ecs:RunTask`).
+
+    What to do: add the statement that the message ends with; `ecs-block iam-policy` prints all that the block needs.
+    """
 
     action: str | None = None
 
 
 class NoCredentials(AwsError):
-    """There are no AWS credentials, or the ones there are have expired or are not accepted."""
+    """There are no AWS credentials, or the ones there are have expired or are not accepted.
+
+    What to do: the message names where they came from and how to renew them: `aws configure`, `aws sso login`, a profile,
+    a role. Without AWS, `ecs-block run --local` and `LocalCloud` need none.
+    """
 
 
 class ClusterNotFound(AwsError):
-    """The cluster does not exist in this account and region, or is not active."""
+    """The cluster does not exist in this account and region, or is not active.
+
+    What to do: check its name, the region and the account, or make it with `aws ecs create-cluster`.
+    """
 
 
 class TaskDefinitionNotFound(AwsError):
-    """The task definition does not exist in this account and region."""
+    """The task definition does not exist in this account and region.
+
+    What to do: check its family and revision, the region and the account. A deregistered revision is not there any more.
+    """
 
 
 class InfrastructureNotFound(EcsBlockError):
-    """The task, or the cluster that it was said to be in, does not exist."""
+    """The task, or the cluster that it was said to be in, does not exist.
+
+    What to do: check the identifier, the region and the account. AWS forgets a task about an hour after its end; a run with a
+    run id is then still in the journal of the machine that started it.
+    """
 
 
 class InfrastructureNotAvailable(EcsBlockError):
-    """The task may exist, but not in the cluster of this block."""
+    """The task may exist, but not in the cluster of this block.
+
+    What to do: use a block of the task's cluster, or one without `cluster`.
+    """
 
 
 class TaskLaunchFailed(EcsBlockError):
-    """RunTask started no task. `reasons` holds each reason in AWS's words."""
+    """RunTask started no task. `reasons` holds each reason in AWS's words.
+
+    What to do: as `advice` and the message say. Reasons that may pass were tried again until `task_start_timeout_seconds`.
+    """
 
     def __init__(self, message: str, *, reasons: tuple[str, ...] = (), advice: str | None = None) -> None:
         super().__init__(message)
@@ -181,27 +212,47 @@ class _TaskError(EcsBlockError):
 
 
 class TaskStartFailed(_TaskError):
-    """The task was created, but its container never ran. `advice` says what to do where the cause is a known one."""
+    """The task was created, but its container never ran. `advice` says what to do where the cause is a known one.
+
+    What to do: as `advice` and the message say; the causes that are known are listed with the errors in the documentation.
+    """
 
 
 class TaskStartTimeout(_TaskError):
-    """The task did not reach RUNNING within `task_start_timeout_seconds`; it was stopped."""
+    """The task did not reach RUNNING within `task_start_timeout_seconds`; it was stopped.
+
+    What to do: large images, a full cluster and a network without a way out are the usual causes; `ecs-block check` looks at
+    cluster and network. Or allow more time.
+    """
 
 
 class TaskRunTimeout(_TaskError):
-    """The task ran longer than `task_run_timeout_seconds`; it was stopped."""
+    """The task ran longer than `task_run_timeout_seconds`; it was stopped.
+
+    What to do: look at its last lines (`result.log_tail`), and allow more time if it was working.
+    """
 
 
 class TaskFailed(_TaskError):
-    """The task did not succeed; raised only by `ECSTaskResult.raise_for_status()`."""
+    """The task did not succeed; raised only by `ECSTaskResult.raise_for_status()`.
+
+    What to do: the message ends with the last lines of output; `result` has the exit code, the reason and the containers.
+    """
 
 
 class OutcomeUnknown(_TaskError):
-    """Nobody can know what became of the task, so nothing is started in its place."""
+    """Nobody can know what became of the task, so nothing is started in its place.
+
+    What to do: look yourself, with `ecs-block ps`, in the cluster, and for what the program has done; then start it again under
+    another run id.
+    """
 
 
 class JournalError(EcsBlockError):
-    """The journal of runs cannot be read or written; without it, nothing is launched."""
+    """The journal of runs cannot be read or written; without it, nothing is launched.
+
+    What to do: make room on the disk, or the folder writable; `ECS_BLOCK_HOME` names another one.
+    """
 
 
 class BlockError(EcsBlockError):
@@ -209,15 +260,25 @@ class BlockError(EcsBlockError):
 
 
 class BlockNotFound(BlockError):
-    """No block of that name and type is saved."""
+    """No block of that name and type is saved.
+
+    What to do: `ECSTask.list()` and `ecs-block block ls` show the names; `ECS_BLOCK_HOME` decides where they are looked for.
+    """
 
 
 class BlockExists(BlockError):
-    """A block of that name is already saved; pass `overwrite=True` to replace it."""
+    """A block of that name is already saved; pass `overwrite=True` to replace it.
+
+    What to do: take another name, or `overwrite=True` (`--overwrite`).
+    """
 
 
 class BlockInvalid(BlockError):
-    """A block file is broken or newer than this library, or a block cannot be saved as it is."""
+    """A block file is broken or newer than this library, or a block cannot be saved as it is.
+
+    What to do: the message names file, line and field. The file was left as it is. Secrets are saved by reference, or with
+    `include_secrets=True`.
+    """
 
 
 for _error in list(globals().values()):

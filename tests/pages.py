@@ -30,7 +30,7 @@ from sybil import Document, Example, Region, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown.codeblock import CodeBlockParser
 
-PATTERNS = ("README.md", "docs/*.md", "docs/how-to/*.md")
+PATTERNS = ("README.md", "docs/*.md", "docs/how-to/*.md", "docs/reference/*.md")
 OUTPUTS = ("text", "yaml", "json", "diff")
 SECONDS = 60  # after which a block of shell hangs
 _NOT_RUN = re.compile(r"<!-- not run: [^>]+ -->\s*\Z")

@@ -80,12 +80,19 @@ class Settings(Strict):
     log_format: Literal["text", "json"] = "text"
     """How the agent's lines are written."""
     aws_access_key_id: Secret | None = None
+    """Key of who talks to AWS; unset: boto3's own chain."""
     aws_secret_access_key: Secret | None = None
+    """The secret that belongs to the key."""
     aws_session_token: Secret | None = None
+    """The token of a temporary key."""
     profile: str | None = None
+    """Profile of the AWS configuration files."""
     region: str | None = None
+    """Region of the queue and the tasks."""
     endpoint_url: str | None = None
+    """Where AWS's API is, for another cloud than AWS."""
     botocore_config: dict[str, Any] = {}
+    """Settings of the HTTP client, as botocore's `Config` takes them."""
     arguments: Arguments = {}
     """Arguments of `register_task_definition` and `run_task`."""
 
@@ -138,6 +145,12 @@ def _of_environment(environ: Mapping[str, str], *, with_arguments: bool) -> Sett
 
 def _options() -> Iterator[str]:
     return (name for name in Settings.model_fields if name != "arguments")
+
+
+def variables() -> dict[str, str]:
+    """Name each variable of the environment that is read, and say what it holds. The documentation lists them."""
+    told = {f"{PREFIX}{name.upper()}": Settings.model_fields[name].description or "" for name in _options()}
+    return {f"{PREFIX}CONFIG": "File or s3:// address of a JSON or YAML document with any of these.", **told}
 
 
 def _checked(name: str, value: Any, where: str) -> Any:

@@ -231,3 +231,8 @@ _COMPILED = tuple((re.compile(pattern, re.IGNORECASE | re.DOTALL), advice) for p
 def advice_for(reason: str) -> str | None:
     """Give the advice for the first known cause in a reason, or None."""
     return next((advice for pattern, advice in _COMPILED if pattern.search(reason)), None)
+
+
+def sentences() -> tuple[str, ...]:
+    """Give every advice, each a cause, a colon, and what to do. The documentation lists them."""
+    return tuple(advice for _, advice in _ADVICE)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_block.plan.advice import _ADVICE, advice_for
+from ecs_block.plan.advice import advice_for, sentences
 
 # What AWS says, under a part of the advice that no other advice has. A text may be wrapped; a blank line ends it.
 SAID = {
@@ -385,8 +385,9 @@ def test_no_advice(reason: str) -> None:
 
 @pytest.mark.parametrize("reason", [reason for reason, _ in ADVICE])
 def test_advice_is_one_sentence(reason: str) -> None:
-    """It ends like one, and fits into a line or two."""
+    """It is a cause, a colon and a cure, ends like a sentence, and fits into a line or two."""
     told = advice_for(reason) or ""
+    assert all(told.partition(": "))
     assert told.endswith(".")
     assert ". " not in told
     assert len(told) < 260
@@ -394,7 +395,7 @@ def test_advice_is_one_sentence(reason: str) -> None:
 
 def test_every_advice_has_its_text() -> None:
     """None is hidden behind another, and the words above tell them apart."""
-    every = {advice for _, advice in _ADVICE}
+    every = set(sentences())
     assert {advice_for(reason) for reason, _ in ADVICE} == every
     for word in SAID:
         assert sum(word in advice for advice in every) == 1, word
