@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from pathlib import Path
+
 import nox
 
 nox.options.default_venv_backend = "venv"
@@ -61,10 +65,47 @@ def reference(session: nox.Session) -> None:
 
 
 @nox.session
+def changelog(session: nox.Session) -> None:
+    """Show what the files in `changelog.d` will say in CHANGELOG.md; `-- --yes --version V` moves them there."""
+    session.install("-q", "towncrier>=25.8")
+    session.run("towncrier", "build", *(session.posargs or ["--draft", "--version", "next"]))
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """Every ring; last, so that its closing lines close the whole."""
     session.install("-q", "-e", ".[local,progress]", *group("test"))
     session.run("pytest", "-n", "4", *session.posargs)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the packages, install the wheel where nothing else is, and read the tutorial there."""
+    session.install("-q", "build")
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--outdir", folder, ".", silent=True)
+        (wheel,) = Path(folder).glob("*.whl")
+        clean = Path(folder, "clean")
+        python = str(clean / "bin" / "python")
+        session.run("python", "-m", "venv", str(clean))
+
+        def run(*words: str) -> None:
+            session.run(*words, external=True)
+
+        with session.chdir(folder):  # away from the sources, so that it is the wheel that is imported
+            run(python, "-m", "pip", "install", "-q", f"{wheel}[local,progress]")
+            run(python, "-m", "pip", "check")
+            run(str(clean / "bin" / "ecs-block"), "run", "--local", "--", "echo", "hello from the wheel")
+            _copy_pages(Path(__file__).parent, Path(folder))
+            run(python, "-m", "pip", "install", "-q", "pytest", "sybil")
+            run(python, "-m", "pytest", "-q", "-W", "error", "docs/tutorial.md")
+
+
+def _copy_pages(source: Path, target: Path) -> None:
+    """Copy the tutorial and what reads it, and nothing of the library."""
+    for name in ("conftest.py", "tests/pages.py", "docs/tutorial.md"):
+        (target / name).parent.mkdir(exist_ok=True)
+        shutil.copy(source / name, target / name)
 
 
 @nox.session
