@@ -29,4 +29,12 @@ html_js_files = ["copy.js"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
+add_module_names = False  # people import from the packages
+default_role = "code"  # docstrings mark code with single backticks
+smartquotes = False  # what is quoted may be typed
 nitpicky = False
+
+
+def setup(app):
+    """Leave out how errors are made: the library does that."""
+    app.connect("autodoc-process-signature", lambda app, what, *_: ("", None) if what == "exception" else None)

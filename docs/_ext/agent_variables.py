@@ -17,7 +17,7 @@ class AgentVariables(Directive):
         """Make a definition list."""
         lines: list[str] = []
         for variable, told in variables().items():
-            lines += [f"``{variable}``", f"   {told}".replace("`", "``"), ""]
+            lines += [f"``{variable}``", f"   {told}", ""]
         node = nodes.container()
         self.state.nested_parse(StringList(lines, source="ecs_block/agent/settings.py"), 0, node)
         return node.children

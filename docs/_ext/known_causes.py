@@ -14,19 +14,14 @@ class KnownCauses(Directive):
     """List each cause with its cure."""
 
     def run(self) -> list[nodes.Node]:
-        """Make a table of two columns."""
-        lines = [".. list-table::", "   :header-rows: 1", "   :widths: 40 60", "", "   * - cause", "     - what to do"]
+        """Make a definition list."""
+        lines: list[str] = []
         for sentence in sentences():
             cause, _, cure = sentence.partition(": ")
-            lines += [f"   * - {_literal(cause)}", f"     - {_literal(cure[:1].upper() + cure[1:])}"]
+            lines += [cause, f"   {cure[:1].upper()}{cure[1:]}", ""]
         node = nodes.container()
         self.state.nested_parse(StringList(lines, source="ecs_block/plan/advice.py"), 0, node)
         return node.children
-
-
-def _literal(text: str) -> str:
-    """Make code of Markdown's single backticks."""
-    return text.replace("`", "``")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

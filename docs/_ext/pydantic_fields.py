@@ -35,7 +35,7 @@ def _default(described: dict[str, Any]) -> str:
 
 
 def _indented(text: str) -> list[str]:
-    return [f"   {line}".replace("`", "``") for line in text.splitlines()]
+    return [f"   {line}" for line in text.splitlines()]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
