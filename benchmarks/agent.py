@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from typing import Any
 
-from benchmarks.floor import client
 from benchmarks.measure import Usage
-from benchmarks.queue_floor import filled
+from benchmarks.queue_floor import asked
 from ecs_block import ECSTask
 from ecs_block.agent import Agent
 
@@ -36,12 +34,7 @@ class Counter:
 
 def main() -> None:
     """Run the jobs of a queue, and print what it took."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--limit", type=int, required=True)
-    parser.add_argument("--seconds", type=float, default=10)
-    options = parser.parse_args()
-    url = filled(client("sqs"), options.count, options.seconds)
+    options, url = asked(__doc__)
     with tempfile.TemporaryDirectory() as home, Usage() as usage:
         os.environ["ECS_BLOCK_HOME"] = home
         counted = Counter(options.count)

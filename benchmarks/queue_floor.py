@@ -30,6 +30,16 @@ def filled(sqs: Any, count: int, seconds: float) -> str:
     return url
 
 
+def asked(description: str | None) -> tuple[argparse.Namespace, str]:
+    """Read the options of a benchmark of queues, and make its queue."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--limit", type=int, required=True)
+    parser.add_argument("--seconds", type=float, default=10)
+    options = parser.parse_args()
+    return options, filled(client("sqs"), options.count, options.seconds)
+
+
 def served(url: str, count: int, limit: int) -> tuple[int, int]:
     """Run all jobs of a queue; gives how many succeeded, and the most tasks at once."""
     ecs, sqs = client("ecs"), client("sqs")
@@ -78,12 +88,7 @@ def served(url: str, count: int, limit: int) -> tuple[int, int]:
 
 def main() -> None:
     """Run the jobs of a queue, and print what it took."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--limit", type=int, required=True)
-    parser.add_argument("--seconds", type=float, default=10)
-    options = parser.parse_args()
-    url = filled(client("sqs"), options.count, options.seconds)
+    options, url = asked(__doc__)
     with Usage() as usage:
         succeeded, most = served(url, options.count, options.limit)
     usage.print(count=options.count, succeeded=succeeded, most=most)

@@ -6,8 +6,9 @@
 A name is imported when it is first used: the command line shows its help without pydantic.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ecs_block.lazy import lazily
 
 if TYPE_CHECKING:
     from ecs_block.arn import get_container, parse_task_identifier
@@ -85,15 +86,4 @@ _HOMES = {
     "parse_task_identifier": "arn",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
-    value.__module__ = __name__  # a repr shows the path that users import
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazily(__name__, {name: _HOMES.get(name, "errors") for name in __all__})

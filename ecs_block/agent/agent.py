@@ -30,7 +30,7 @@ from ecs_block.engine.clock import SYSTEM_CLOCK
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.record import RunJournal
 from ecs_block.engine.signals import into_this_loop
-from ecs_block.errors import AwsError, InvalidTask
+from ecs_block.errors import InvalidTask
 from ecs_block.events import Event, Hook
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Agent:
             self.queue, books, receipts, work, self.view, self._clock, limit=self.limit, max_polls=self.max_polls,
             wait=self.poll_seconds,
         )  # fmt: skip
-        await self._greet()
+        await self._greet(loop)
         self._call, self._loop = into_this_loop(), loop
         if self._stopped:
             return
@@ -146,18 +146,15 @@ class Agent:
         if self._call is not None and self._loop is not None:
             self._call(self._loop.end)
 
-    async def _greet(self) -> None:
+    async def _greet(self, loop: Loop) -> None:
         """Say what begins. Raises InvalidTask when no client can be made; what AWS refuses now is tried again later."""
         logger.info(
             "The agent %s takes jobs from %s%s%s.", self.name, self.queue.url,
             f" with the labels {', '.join(self.labels)}" if self.labels else "",
             f", {self.limit} at once" if self.limit else "", extra={"state": "starting"},
         )  # fmt: skip
-        try:
-            found = await self.queue.settings()
-        except AwsError:
-            return
-        if found.dead_letters is None and self.queue.dead_letter_url is None:
+        found = await loop.look()
+        if found is not None and found.dead_letters is None and self.queue.dead_letter_url is None:
             logger.warning(
                 "The queue %s has no dead-letter queue: what is no job is kept in files on this machine.",
                 self.queue.name,

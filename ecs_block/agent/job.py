@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from ecs_block.errors import EcsBlockError, InvalidTask
 from ecs_block.plan.strict import Strict
-from ecs_block.task import Command
+from ecs_block.plan.written import Command
 
 LARGEST = 262_144  # bytes of a message (Amazon SQS, "Message quotas"; newer queues take more)
 LONGEST_NAME = 255  # characters of an id, a name, a label

@@ -1,6 +1,6 @@
 """The agent's loop: wait for room, poll, take what comes; and how it ends.
 
-    room     jobs are received ten at a time; with fewer free places they are waited for, but not for long
+    room     jobs are received ten at a time; with fewer free places they are waited for, the longer the larger the agent
     poll     a long poll, unless the last one failed: then a short one, so that it is soon known to work again
     end      told to, or after `max_polls`: nothing more is received, launches are finished, the rest is handed back.
              Told to, running tasks are left alone; after `max_polls` they are waited for.
@@ -19,17 +19,19 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ecs_block.agent.books import Books
-from ecs_block.agent.queue import BATCH, LONGEST_WAIT, Message, RunQueue
+from ecs_block.agent.queue import BATCH, LONGEST_WAIT, Message, QueueSettings, RunQueue
 from ecs_block.agent.receipts import Receipts
 from ecs_block.agent.view import View
 from ecs_block.agent.work import Work
 from ecs_block.engine.clock import Clock, backoff
 from ecs_block.engine.launch import LAUNCHES_AT_ONCE
-from ecs_block.errors import EcsBlockError, JournalError
+from ecs_block.errors import AwsError, EcsBlockError, JournalError
 
 logger = logging.getLogger("ecs_block.agent")
 
-ROOM_PATIENCE = 5.0  # seconds for which room for ten is waited for, once there is some
+# Seconds for which room for ten is waited for, once there is some: for each place of the limit, and at most. Nine places at
+# most are empty meanwhile, so it costs some two seconds of the whole agent's work, whatever its limit.
+ROOM_PATIENCE, MOST_ROOM_PATIENCE = 0.25, float(LONGEST_WAIT)
 LOOK = 0.1  # seconds
 TAKE_UP_EVERY = 30.0  # seconds between two looks at what other agents have left behind
 SETTINGS_EVERY = 15.0  # seconds between two looks at the queue's settings
@@ -49,7 +51,8 @@ class Loop:
         self._queue, self._books, self._receipts, self._work, self._view, self._clock = (
             queue, books, receipts, work, view, clock,
         )  # fmt: skip
-        self._limit, self._max_polls, self._wait = limit, max_polls, wait
+        self._limit, self._max_polls, self._wait = math.inf if limit is None else limit, max_polls, wait
+        self._room_patience = min(ROOM_PATIENCE * self._limit, MOST_ROOM_PATIENCE)
         self._told_to_end = anyio.Event()
         self._sleeping: set[anyio.CancelScope] = set()
         self._visibility: int | None = None
@@ -73,7 +76,13 @@ class Loop:
     async def run(self) -> None:
         """Run until told to end, or until `max_polls`. Raises InvalidTask when no client for SQS can be made."""
         async with anyio.create_task_group() as jobs, anyio.create_task_group() as beside:
-            for work in (self._beat, self._receipts.settle, self._receipts.keep_hidden, self._work.record, self._look):
+            for work in (
+                self._beat,
+                self._receipts.settle,
+                self._receipts.keep_hidden,
+                self._work.recording.keep,
+                self._look,
+            ):
                 beside.start_soon(self._always, work)
             beside.start_soon(self._always, lambda: self._take_up(jobs))
             try:
@@ -108,7 +117,7 @@ class Loop:
             if self._view.well("queue"):
                 logger.info("The queue %s can be polled again.", self._queue.name)
             self._view.polled(len(messages))
-            self._work.forget_failures()
+            self._work.brake.forget()
             if self._ending:  # while the poll was on its way
                 for message in messages:
                     self._receipts.hold(message)
@@ -131,31 +140,26 @@ class Loop:
 
     async def _room(self) -> int:
         """Wait for room, and give how many messages to receive."""
-        wanted = min(BATCH, self._limit) if self._limit is not None else BATCH
+        wanted = min(BATCH, self._limit)
         enough_by = math.inf
         while not self._ending:
             room, now = self._free(), self._clock.now()
-            if now < self._work.pause_until:
-                await self._sleep(self._work.pause_until - now)
+            if now < self._work.brake.until:
+                await self._sleep(self._work.brake.until - now)
             elif room >= wanted or (room > 0 and now >= enough_by):
                 return int(min(room, BATCH))
             elif room > 0:
-                enough_by = min(enough_by, now + ROOM_PATIENCE)
+                enough_by = min(enough_by, now + self._room_patience)
                 await self._sleep(LOOK)
             else:
                 enough_by = math.inf
                 if self._view.state == "polling":
                     self._view.state = "full"
-                await self._changed()
+                await self._unless_ending(self._work.hands.change)
         return 0
 
     def _free(self) -> float:
-        free = math.inf if self._limit is None else self._limit - self._work.count
-        return min(free, WAITING - self._work.launching)
-
-    async def _changed(self) -> None:
-        self._work.changed = anyio.Event()
-        await self._unless_ending(self._work.changed.wait)
+        return min(self._limit - len(self._work.hands), WAITING - self._work.hands.launching)
 
     async def _sleep(self, seconds: float) -> None:
         await self._unless_ending(lambda: self._clock.sleep(seconds))
@@ -187,19 +191,27 @@ class Loop:
             await self._clock.sleep(1.0)
 
     async def _look(self) -> None:
-        """Read now and then what the queue says of itself; who may not ask has SQS's defaults."""
+        if not self._view.queue:
+            await self.look()  # the first look was in vain
         while True:
-            try:
-                self._work.aside.settings = found = await self._queue.settings()
-            except EcsBlockError as error:
-                self._visibility = round(self._receipts.visibility)
-                logger.debug("The queue's settings cannot be read: %s", error)
-                await self._clock.sleep(SETTINGS_EVERY)
-                continue
-            self._receipts.visibility = found.visibility or self._receipts.visibility
-            self._visibility = None if found.visibility else round(self._receipts.visibility)
-            self._view.queue = {"waiting": found.waiting, "delayed": found.delayed}
             await self._clock.sleep(SETTINGS_EVERY)
+            await self.look()
+
+    async def look(self) -> QueueSettings | None:
+        """Read what the queue says of itself, before the first poll and now and then; who may not ask has SQS's defaults.
+
+        Raises InvalidTask when no client for SQS can be made.
+        """
+        try:
+            self._work.aside.settings = found = await self._queue.settings()
+        except AwsError as error:
+            self._visibility = round(self._receipts.visibility)
+            logger.debug("The queue's settings cannot be read: %s", error)
+            return None
+        self._receipts.visibility = found.visibility or self._receipts.visibility
+        self._visibility = None if found.visibility else round(self._receipts.visibility)
+        self._view.queue = {"waiting": found.waiting, "delayed": found.delayed}
+        return found
 
     async def _take_up(self, jobs: TaskGroup) -> None:
         while not self._ending:
@@ -213,12 +225,12 @@ class Loop:
 
     async def _finish(self) -> None:
         """Finish what was begun. After `max_polls` all tasks are waited for; told to end, only launches, and not for long."""
-        while self._work.count and not self._ending:
-            await self._changed()
+        while len(self._work.hands) and not self._ending:
+            await self._unless_ending(self._work.hands.change)
         self._work.stopping = True
         deadline = min(self._end_by, self._clock.now() + LAUNCH_PATIENCE)
         while self._work.is_busy and self._clock.now() < deadline:
             await self._clock.sleep(LOOK)
         self._work.give_up_waiting()
-        while (self._work.count or not self._receipts.settled) and self._clock.now() < deadline + SETTLE_PATIENCE:
+        while (len(self._work.hands) or not self._receipts.settled) and self._clock.now() < deadline + SETTLE_PATIENCE:
             await self._clock.sleep(LOOK)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ecs_block.aws import Aws, AwsCredentials
 from ecs_block.engine.clock import SYSTEM_CLOCK
 from ecs_block.engine.conversation import Conversation
 from ecs_block.errors import AwsError, InvalidTask
+from ecs_block.plan.queue_url import checked, is_aws, place_of, region_of
 
 T = TypeVar("T")
 
@@ -30,8 +30,6 @@ PASSES_ATTRIBUTE = "ecs_block.passes"
 MOST_ATTRIBUTES = 8  # of a message's own that are kept: SQS takes ten (API reference, SendMessage)
 
 _JOBS = uuid.UUID("6f1c5a0e-6d0d-5f0f-9d43-1d1f5e9b7a42")  # ours alone: the names of jobs become ids of runs in it
-_REGIONAL = re.compile(r"(?:^|\.)(?:sqs|sqs-fips)\.([a-z]{2}(?:-[a-z]+)+-\d+)\.|^([a-z]{2}(?:-[a-z]+)+-\d+)\.queue\.")
-_AWS_HOST = re.compile(r"\.(amazonaws\.com(\.cn)?|api\.aws|amazonaws\.eu)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +76,8 @@ class RunQueue:
         *,
         conversation: Conversation | None = None,
     ) -> None:
-        self.url = _checked(url)
-        self.dead_letter_url = None if dead_letter_url is None else _checked(dead_letter_url)
+        self.url = checked(url)
+        self.dead_letter_url = None if dead_letter_url is None else checked(dead_letter_url)
         self.name = url.rstrip("/").rpartition("/")[2]
         self.credentials = _with_endpoint(aws_credentials or AwsCredentials(), url)
         self._conversation = conversation
@@ -92,7 +90,7 @@ class RunQueue:
     @property
     def key(self) -> str:
         """Eight characters that name the queue, whichever of AWS's addresses its URL has."""
-        return hashlib.sha256(_place_of(self.url).encode()).hexdigest()[:8]
+        return hashlib.sha256(place_of(self.url).encode()).hexdigest()[:8]
 
     @property
     def prefix(self) -> str:
@@ -219,41 +217,10 @@ def passes_of(message: Message) -> int:
     return int(text) if text.isdecimal() and len(text) < 6 else 0
 
 
-def region_of(url: str) -> str | None:
-    """Read the region from the URL of a queue; None where it does not say."""
-    found = _REGIONAL.search(urlsplit(url).hostname or "")
-    return (found[1] or found[2]) if found else None
-
-
-def _is_aws(url: str) -> bool:
-    return bool(_AWS_HOST.search(urlsplit(url).hostname or ""))
-
-
-def _place_of(url: str) -> str:
-    """Name a queue: by region, account and name, as AWS has several addresses for one; else by its address."""
-    parts = urlsplit(url)
-    return f"{region_of(url) if _is_aws(url) else parts.netloc}{parts.path.rstrip('/')}"
-
-
-def _checked(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.strip("/"):
-        raise InvalidTask(
-            f"{url!r} is no URL of a queue. It looks like https://sqs.eu-central-1.amazonaws.com/123456789012/jobs; "
-            "`aws sqs get-queue-url --queue-name NAME` tells it."
-        )
-    if url.rstrip("/").endswith(".fifo"):
-        raise InvalidTask(
-            f"{url!r} is a FIFO queue, in which one job would hold up those behind it. Use a standard queue: jobs are run once "
-            "each there, too."
-        )
-    return url
-
-
 def _with_endpoint(credentials: AwsCredentials, url: str) -> AwsCredentials:
     """Take the endpoint from the URL of a queue that is not at AWS, where nothing else says it."""
     said = credentials.endpoint_url or os.environ.get("AWS_ENDPOINT_URL_SQS") or os.environ.get("AWS_ENDPOINT_URL")
-    if said or _is_aws(url):
+    if said or is_aws(url):
         return credentials
     parts = urlsplit(url)
     return credentials.model_copy(update={"endpoint_url": f"{parts.scheme}://{parts.netloc}"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from ecs_block.cli.agent_options import (
 from ecs_block.cli.help import Subverbs
 from ecs_block.cli.offers import file_names
 from ecs_block.cli.output import Console, speaks
+from ecs_block.cli.stdin import STDIN, text_of_stdin
 from ecs_block.errors import EcsBlockError, InvalidTask
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def at_the_queue(credentials: AwsCredentials, queue: str | None) -> AwsCredentia
     """Give the region of the queue to credentials for which nothing says one."""
     if queue is None or credentials.region() is not None:
         return credentials
-    from ecs_block.agent.queue import region_of
+    from ecs_block.plan.queue_url import region_of
 
     region = region_of(queue)
     return credentials.model_copy(update={"region_name": region}) if region else credentials
@@ -269,7 +269,7 @@ def _json(text: str, where: str) -> Any:
 def _jobs_of(path: str) -> list[dict[str, Any]]:
     """Read a file of jobs: one JSON object a line, or one over many lines."""
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
+        text = text_of_stdin() if path == STDIN else Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InvalidTask(f"--file: {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -121,10 +120,10 @@ def show(console: Console, name: str, *, template: bool) -> int:
 
     found = WorkPool.load(name)
     if template:
-        console.print_text(json.dumps(found.base_job_template, indent=2, ensure_ascii=False))
+        console.print_json(found.base_job_template)
         return 0
     shown = redactor().payload({"queue": found.queue, "base_job_template": found.base_job_template})
-    console.print_text(json.dumps(shown, indent=2, ensure_ascii=False))
+    console.print_json(shown)
     return 0
 
 

@@ -78,6 +78,7 @@ def prove(console: Console, recipe: Recipe, command: str) -> int:
     console.print_line(
         "✓ cleaned up: no task is left" + (", and the definition is deregistered." if told.registered else ".")
     )
+    console.check_written()
     return 0
 
 

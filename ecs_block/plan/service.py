@@ -37,34 +37,47 @@ def worker_service(
     efs: str | None = None,
 ) -> dict[str, Any]:
     """Give what RegisterTaskDefinition and CreateService take. Raises InvalidTask for what they would refuse."""
-    on_fargate = launch_type == "FARGATE"
+    on_fargate, name = launch_type == "FARGATE", family_name(family)
     _check(on_fargate=on_fargate, subnets=subnets, execution_role=execution_role, cpu=cpu, memory=memory)
-    verb = ["worker", "start", "--pool", pool] if pool is not None else ["agent", "start", "--queue", str(queue)]
-    words = [*verb, "--agent-address", _ADDRESS, "--log-format", "json"]
-    words += ["--limit", str(limit)] if limit is not None else []
-    name = family_name(family)
+    words = _words(pool, queue, limit)
     definition = {
         "family": name,
         "requiresCompatibilities": [launch_type],
         "networkMode": "awsvpc" if on_fargate or subnets else "bridge",
         "cpu": str(cpu),
         "memory": str(memory),
-        **({"executionRoleArn": execution_role} if execution_role else {}),
-        **({"taskRoleArn": task_role} if task_role else {}),
+        "executionRoleArn": execution_role,
+        "taskRoleArn": task_role,
         "containerDefinitions": [_container(image, words, name, region, logs=execution_role is not None, efs=efs)],
-        **({"volumes": [_volume(efs)]} if efs is not None else {}),
+        "volumes": None if efs is None else [_volume(efs)],
     }
+    network = _network(subnets, groups, public_ip, on_fargate=on_fargate) if subnets else None
+    return {"task_definition": _given(definition), "service": _service(name, cluster, launch_type, network)}
+
+
+def _given(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what is not given."""
+    return {name: value for name, value in document.items() if value}
+
+
+def _words(pool: str | None, queue: str | None, limit: int | None) -> list[str]:
+    verb = ["worker", "start", "--pool", pool] if pool is not None else ["agent", "start", "--queue", str(queue)]
+    words = [*verb, "--agent-address", _ADDRESS, "--log-format", "json"]
+    return words if limit is None else [*words, "--limit", str(limit)]
+
+
+def _service(name: str, cluster: str | None, launch_type: str, network: dict[str, Any] | None) -> dict[str, Any]:
     service = {
         "serviceName": name,
         "taskDefinition": name,
-        **({"cluster": cluster} if cluster else {}),
+        "cluster": cluster,
         "launchType": launch_type,
         "desiredCount": 1,
         # The old worker ends before the new one begins: they would share the journal.
         "deploymentConfiguration": {"minimumHealthyPercent": 0, "maximumPercent": 100},
-        **({"networkConfiguration": _network(subnets, groups, public_ip, on_fargate=on_fargate)} if subnets else {}),
+        "networkConfiguration": network,
     }
-    return {"task_definition": definition, "service": service}
+    return _given(service)
 
 
 def _check(*, on_fargate: bool, subnets: Sequence[str], execution_role: str | None, cpu: int, memory: int) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from ecs_block.plan.queue_url import region_of
+
 Statement = dict[str, Any]
 Policy = dict[str, Any]
 
 _GENERATED = re.compile(r"task-definition/ecs-block-[0-9a-f]{12}:\*$")
-_REGION = re.compile(r"sqs[.-](?:fips\.)?([a-z]{2}(?:-[a-z]+)+-\d+)\.|^([a-z]{2}(?:-[a-z]+)+-\d+)\.queue\.")
 _UNUSED = ("ReadLogs",)  # nobody watches the output of jobs
 
 
@@ -93,8 +94,7 @@ def _arguments(bucket: str | None, prefix: str | None, partition: str) -> list[S
 def queue_arn(url: str, partition: str = "aws") -> str:
     """Give the ARN of the queue with this URL; `*` for a region that it does not say."""
     parts = urlsplit(url)
-    found = _REGION.search(parts.hostname or "")
-    region = (found[1] or found[2]) if found else "*"
+    region = region_of(url) or "*"
     account, _, name = parts.path.strip("/").rpartition("/")
     return f"arn:{partition}:sqs:{region}:{account.rpartition('/')[2] or '*'}:{name}"
 

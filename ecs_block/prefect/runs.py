@@ -7,13 +7,11 @@ scheduled state. Whoever gets the same scheduling again, be it another machine, 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 from uuid import UUID
 
 from ecs_block.arn import parse_task_identifier
-from ecs_block.aws import Aws, AwsCredentials
-from ecs_block.engine.clock import SYSTEM_CLOCK
-from ecs_block.engine.conversation import Conversation
+from ecs_block.engine.conversations import Conversations
 from ecs_block.engine.journal import Entry, journal
 from ecs_block.engine.prepare import Run
 from ecs_block.engine.record import RunJournal
@@ -47,7 +45,7 @@ class Runs:
     """Makes the runs of one worker. All with the same credentials share a conversation, and so a watcher."""
 
     def __init__(self) -> None:
-        self._conversations: dict[tuple[Any, ...], Conversation] = {}
+        self._conversations = Conversations()
 
     def of_flow_run(self, flow_run: FlowRun, task: ECSTask, following: Following) -> Run:
         """Make the run of a flow run. Raises InvalidTask."""
@@ -55,33 +53,22 @@ class Runs:
 
     def of_entry(self, entry: Entry, flow_run: FlowRun, task: ECSTask, following: Following) -> Run:
         """Make the run of what is recorded, with the credentials of its flow run, where it was launched."""
-        return self._of(entry.run_id, flow_run.name, self._at(entry, task), following)
+        credentials = self._conversations.at(entry.place, task.aws_credentials)
+        if credentials is not task.aws_credentials:
+            task = task.model_copy(update={"aws_credentials": credentials})
+        return self._of(entry.run_id, flow_run.name, task, following)
 
     def _of(self, run_id: str, name: str, task: ECSTask, following: Following) -> Run:
-        run = task._run(run_id, following, stops=False, conversation=self._with(task.aws_credentials))
+        run = task._run(run_id, following, stops=False, conversation=self._conversations.of(task.aws_credentials))
         run.teller = Teller(name, following, cast(TextIO, Named(name)))
         return run
-
-    def _with(self, credentials: AwsCredentials) -> Conversation:
-        key = credentials.identity()
-        if key not in self._conversations:
-            self._conversations[key] = Conversation(Aws(credentials), SYSTEM_CLOCK)
-        return self._conversations[key]
-
-    def _at(self, entry: Entry, task: ECSTask) -> ECSTask:
-        credentials = task.aws_credentials
-        if self._with(credentials).aws.region != entry.place.region:
-            credentials = credentials.model_copy(update={"region_name": entry.place.region})
-        if self._with(credentials).aws.endpoint != entry.place.endpoint:
-            credentials = credentials.model_copy(update={"endpoint_url": entry.place.endpoint})
-        return task if credentials is task.aws_credentials else task.model_copy(update={"aws_credentials": credentials})
 
     async def kill(self, identifier: str, task: ECSTask) -> None:
         """Stop a task, so that nothing more is started for its run either.
 
         Raises InfrastructureNotAvailable, InfrastructureNotFound, InvalidTask or AwsError.
         """
-        conversation, named = self._with(task.aws_credentials), parse_task_identifier(identifier)
+        conversation, named = self._conversations.of(task.aws_credentials), parse_task_identifier(identifier)
         reason = "ecs_block: the flow run was cancelled in Prefect"
         await kill(conversation, named, task.cluster, reason, RunJournal(journal()))
 

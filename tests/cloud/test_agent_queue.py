@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
 import pytest
+from faults import Drop, Error, FaultyEndpoint, Status, throttled
 
 from ecs_block import AwsCredentials, ECSTask, InvalidTask
 from ecs_block.agent import Agent, Job, RunQueue
@@ -148,6 +151,88 @@ def test_poison_of_every_kind_over_the_wire(cloud: LocalCloud, sqs: Any) -> None
     assert all(attributes["raw"]["BinaryValue"] == b"\x00\xff" for attributes in found.values())
 
 
+# What ECS answers to RunTask, and what an agent's operator has to mend, or time.
+FOR_GOOD = (
+    Error("InvalidParameterException", "The security group sg-1 does not exist"),
+    Error("ClusterNotFoundException", "Cluster not found."),
+    Error("PlatformUnknownException", "The specified platform version does not exist."),
+)
+OF_OTHERS = (
+    Error("AccessDeniedException", "User: arn:aws:iam::1:user/a is not authorized to perform: ecs:RunTask"),
+    Error("UnrecognizedClientException", "The security token included in the request is invalid."),
+    Error("InvalidParameterException", "Unable to assume the service linked role."),
+    throttled(),
+    Status(503),
+    Drop(after=True),
+)
+
+
+def reasons(sqs: Any, dead: str) -> dict[str, str]:
+    """Why each job is a dead letter, by its id."""
+    found = {}
+    while messages := sqs.receive_message(QueueUrl=dead, MaxNumberOfMessages=10, MessageAttributeNames=["All"]).get(
+        "Messages"
+    ):
+        for message in messages:
+            found[json.loads(message["Body"])["id"]] = message["MessageAttributes"]["ecs_block.reason"]["StringValue"]
+    return found
+
+
+def of_job(id_: str, most: int | None = None) -> Callable[[Any], bool]:
+    """Tell whether a call is about a job; of the first `most` calls only."""
+    calls = itertools.count(1)
+    return lambda seen: f'"{id_}"' in json.dumps(seen.body) and (most is None or next(calls) <= most)
+
+
+def test_what_ecs_refuses_for_good_is_a_dead_letter_at_once(cloud: LocalCloud, sqs: Any) -> None:
+    """#50: one RunTask and one delivery each, with AWS's own words as the reason; a good job between them is run."""
+    url, dead = with_dead_letters(sqs, "for-good", receives=20)
+    with FaultyEndpoint(cloud) as wire:
+        ids = [f"job-{number}" for number in range(len(FOR_GOOD))]
+        for id_, fault in zip(ids, FOR_GOOD, strict=True):
+            wire.on("RunTask", fault, call=None, when=of_job(id_))
+        RunQueue(url, cloud.credentials).submit_all([{"id": id_, "command": ["true"]} for id_ in [*ids, "good"]])
+        agent = Agent(RunQueue(url, cloud.credentials), block=at(wire), max_polls=1)
+        agent.start()
+        sent = Counter(id_ for request in wire.requests("RunTask") for id_ in ids if f'"{id_}"' in json.dumps(request))
+    assert sent == dict.fromkeys(ids, 1)
+    assert agent.view.counts["done"] == 1
+    told = reasons(sqs, dead)
+    assert set(told) == set(ids)
+    for id_, fault in zip(ids, FOR_GOOD, strict=True):
+        assert fault.message.rstrip(".") in told[id_]
+
+
+def test_what_is_not_the_job_s_fault_is_no_dead_letter(cloud: LocalCloud, sqs: Any) -> None:
+    """#56: denied, unknown keys, throttled, unavailable, cut off: each job comes again, and is run once."""
+    url, dead = with_dead_letters(sqs, "of-others", receives=20)
+    with FaultyEndpoint(cloud) as wire:
+        ids = [f"job-{number}" for number in range(len(OF_OTHERS))]
+        for id_, fault in zip(ids, OF_OTHERS, strict=True):
+            wire.on("RunTask", fault, call=None, when=of_job(id_, most=1))
+        RunQueue(url, cloud.credentials).submit_all([{"id": id_, "command": ["true"]} for id_ in ids])
+        agent = Agent(RunQueue(url, cloud.credentials), block=at(wire), poll_seconds=1)
+        threading.Thread(target=stop_when, args=(agent, lambda: agent.view.counts["done"] == len(ids))).start()
+        agent.start()
+    assert agent.view.counts["done"] == len(ids)
+    assert reasons(sqs, dead) == {}
+    queue = RunQueue(url)
+    assert Counter(task["startedBy"] for task in cloud.tasks if task["startedBy"].startswith(queue.prefix)) == {
+        queue.run_id_of(id_): 1 for id_ in ids
+    }
+
+
+def at(wire: FaultyEndpoint) -> ECSTask:
+    return ECSTask(cpu=256, memory=512, aws_credentials=wire.credentials, task_watch_poll_interval=0.5)
+
+
+def stop_when(agent: Agent, condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    agent.stop()
+
+
 @pytest.mark.parametrize("verb", ["start", "start within a loop", "astart"])
 def test_every_way_to_start(cloud: LocalCloud, sqs: Any, verb: str) -> None:
     """In a script, in a notebook whose own loop runs, and awaited."""
@@ -169,7 +254,7 @@ def test_every_way_to_start(cloud: LocalCloud, sqs: Any, verb: str) -> None:
 def test_trio_runs_an_agent_too(cloud: LocalCloud, sqs: Any) -> None:
     """As all of the library."""
     queue = RunQueue(make(sqs, "trio"), cloud.credentials)
-    queue.submit({"command": ["sh", "-c", "exit 4"]})
+    assert anyio.run(queue.asubmit, {"id": "four", "command": ["sh", "-c", "exit 4"]}, backend="trio") == "four"
     agent = Agent(queue, block=block(cloud), max_polls=1)
     anyio.run(agent.astart, backend="trio")
     (job,) = agent.view.snapshot()["jobs"]

@@ -21,10 +21,21 @@ from ecs_block.agent.health import StatusServer, address_of
 from ecs_block.agent.job import Job, Rejected, parse_job
 from ecs_block.agent.launching import judge
 from ecs_block.agent.page import page
-from ecs_block.agent.queue import RunQueue, region_of
+from ecs_block.agent.queue import RunQueue
 from ecs_block.agent.trust import check_allowed, checked_allow
 from ecs_block.agent.view import KEPT, SILENT_FOR, View
-from ecs_block.errors import AwsError, InvalidTask, JournalError, Kind, OutcomeUnknown, TaskLaunchFailed
+from ecs_block.errors import (
+    AccessDenied,
+    AwsError,
+    ClusterNotFound,
+    InvalidTask,
+    JournalError,
+    Kind,
+    NoCredentials,
+    OutcomeUnknown,
+    TaskLaunchFailed,
+)
+from ecs_block.plan.queue_url import region_of
 from ecs_block.plan.result import ECSTaskResult
 
 # --- jobs ---------------------------------------------------------------------------------------------------------------
@@ -145,6 +156,21 @@ def test_a_job_that_is_none_is_not_sent() -> None:
 @pytest.mark.parametrize(
     ("error", "receives", "most", "dead", "ours"),
     [
+        (AwsError("wrong", kind=Kind.INVALID, operation="ecs:RunTask"), 1, 5, True, True),
+        (ClusterNotFound("gone", kind=Kind.NOT_FOUND, operation="ecs:RunTask"), 1, None, True, True),
+        (AwsError("no vpc", kind=Kind.NOT_FOUND, operation="ec2:DescribeVpcs"), 1, 5, True, True),
+        (AwsError("no such secret", kind=Kind.NOT_FOUND, operation="ssm:GetParameter"), 1, 5, False, True),
+        (
+            AwsError("", operation="ecs:RunTask", aws_message="Unable to assume the service linked role."),
+            1,
+            5,
+            False,
+            True,
+        ),
+        (AwsError("", operation="ecs:RunTask", aws_message="No Container Instances were found"), 4, 5, False, True),
+        (AccessDenied("denied", kind=Kind.DENIED, operation="ecs:RunTask"), 4, 5, False, True),
+        (NoCredentials("expired", kind=Kind.CREDENTIALS, operation="ecs:RunTask"), 99, None, False, True),
+        (AwsError("cut off", kind=Kind.TRANSIENT, operation="ecs:RunTask"), 99, None, False, True),
         (InvalidTask("no"), 1, 5, True, False),
         (Rejected("no"), 1, None, True, False),
         (TaskLaunchFailed("no"), 1, 5, True, False),
@@ -152,17 +178,18 @@ def test_a_job_that_is_none_is_not_sent() -> None:
         (AwsError("slow", kind=Kind.THROTTLED), 1, 5, False, True),
         (AwsError("slow", kind=Kind.THROTTLED), 5, 5, True, True),
         (AwsError("slow", kind=Kind.THROTTLED), 99, None, False, True),
-        (AwsError("denied", kind=Kind.DENIED), 9, None, False, True),
-        (AwsError("denied", kind=Kind.DENIED), 10, None, True, True),
+        (AwsError("denied", kind=Kind.DENIED), 99, None, False, True),
         (JournalError("full"), 99, 5, False, True),
         (RuntimeError("bug"), 1, 5, False, True),
         (RuntimeError("bug"), 5, 5, True, True),
+        (RuntimeError("bug"), 9, None, False, True),
+        (RuntimeError("bug"), 10, None, True, True),
     ],
 )
 def test_what_becomes_of_a_job_without_a_task(
     error: Exception, receives: int, most: int | None, dead: bool, ours: bool
 ) -> None:
-    """What the job is to blame for is a dead letter at once; what passes is tried again, until its last delivery."""
+    """What AWS refuses whenever it is asked is a dead letter at once; what others can mend is tried again."""
     verdict = judge(error, receives, most)
     assert (verdict.dead, verdict.is_ours) == (dead, ours)
     assert dead or 5 <= verdict.delay <= 900

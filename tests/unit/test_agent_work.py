@@ -271,6 +271,55 @@ def test_never_more_tasks_than_the_limit_and_few_receives() -> None:
     staged(work)
 
 
+def test_room_for_ten_is_waited_for_by_a_large_agent() -> None:
+    """#57: with 100 at once, and a task that ends each 1.5 s, jobs are still received ten at a time."""
+
+    async def work(stage: Stage) -> None:
+        stage.aws.lives = [life_of(60.0 + 1.5 * index) for index in range(100)]
+        for index in range(150):
+            stage.aws.put({"id": f"j{index}"})
+        agent = stage.start(limit=100)
+        await stage.until(lambda: agent.view.counts["launched"] == 150, 5000)
+        assert len(stage.aws.received_at) <= 150 / 10 + agent.view.counts["idle polls"] + 1
+
+    staged(work)
+
+
+def test_a_small_agent_waits_for_no_room() -> None:
+    """#57: with two at once, of which one is slow, the other place is taken again within a second."""
+
+    async def work(stage: Stage) -> None:
+        stage.aws.lives = [life_of(900.0), *[life_of(10.0)] * 8]
+        for index in range(9):
+            stage.aws.put({"id": f"j{index}"})
+        agent = stage.start(limit=2)
+        await stage.until(lambda: agent.view.counts["launched"] == 2)
+        began = stage.clock.now()
+        await stage.until(lambda: agent.view.counts["done"] == 8)
+        assert stage.clock.now() - began < 8 * (10 + 5 + 1)  # each runs, is seen to have ended, and is followed
+
+    staged(work)
+
+
+def test_to_end_is_not_to_wait_for_room() -> None:
+    """#54: an agent that waits for room ends at once, and leaves the jobs in the queue."""
+
+    async def work(stage: Stage) -> None:
+        stage.aws.lives = [life_of(900.0)] * 95 + [life_of(10.0)] * 5
+        for index in range(150):
+            stage.aws.put({"id": f"j{index}"})
+        agent = stage.start(limit=100)
+        await stage.until(lambda: agent.view.counts["done"] == 5)
+        polls, began = len(stage.aws.received_at), stage.clock.now()
+        agent.stop()
+        await stage.ended(agent)
+        assert stage.clock.now() - began < 2
+        assert len(stage.aws.received_at) == polls
+        assert [message.receives for message in stage.aws.messages] == [0] * 50
+
+    staged(work)
+
+
 def test_a_full_agent_receives_nothing() -> None:
     """#57: with two tasks that run for a quarter of an hour and a limit of two there is no receive in that time."""
 
@@ -307,6 +356,26 @@ def test_a_slow_launch_keeps_its_message_hidden() -> None:
         assert message.receives == 1
         assert stage.launches == 1
         assert not stage.aws.messages
+
+    staged(work)
+
+
+def test_the_first_message_of_a_queue_that_hides_for_a_moment_is_kept_hidden() -> None:
+    """#51: what the queue says of its visibility timeout is known before the first message is received."""
+
+    async def work(stage: Stage) -> None:
+        stage.aws.visibility = 4
+        run_task = stage.aws.RunTask
+
+        async def slow(**request: Any) -> Any:
+            await stage.clock.sleep(10)
+            return run_task(**request)
+
+        stage.aws.RunTask = slow  # type: ignore[method-assign, assignment]
+        message = stage.aws.put({"id": "a"})
+        agent = stage.start()
+        await stage.until(lambda: agent.view.counts["done"] == 1)
+        assert message.receives == 1
 
     staged(work)
 
@@ -436,6 +505,28 @@ def test_a_launch_that_nobody_allows_ends_among_the_dead_letters() -> None:
         assert "at 4 tries" in reason
         assert "not you" in reason
         await stage.until(lambda: agent.view.health()[0], 300)  # nobody knows whether the next one would fail
+
+    staged(work)
+
+
+def test_an_agent_whose_own_settings_are_refused_keeps_its_jobs() -> None:
+    """ECS refuses whatever job comes: after three in a row no more are dead letters; the agent is unhealthy, until it works."""
+
+    async def work(stage: Stage) -> None:
+        stage.aws.most_receives = 50
+        refusal = refused("InvalidParameterException", "no such subnet", operation="ecs:RunTask")
+        stage.aws.answer_next("RunTask", *[refusal] * 1000)
+        for index in range(30):
+            stage.aws.put({"id": f"j{index}"})
+        agent = stage.start()
+        await stage.until(lambda: "no such subnet" in agent.view.health()[1], 60)
+        await stage.clock.sleep(600)
+        assert len(stage.aws.dead) == 3
+        assert all("no such subnet" in reason for reason in stage.aws.reasons().values())
+        stage.aws.answers["RunTask"].clear()
+        await stage.until(lambda: agent.view.counts["done"] == 27)
+        assert agent.view.health()[0]
+        assert len(stage.aws.dead) == 3
 
     staged(work)
 
