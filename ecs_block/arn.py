@@ -61,11 +61,6 @@ def same_cluster(one: str, other: str) -> bool:
     return short_name(one) == short_name(other)
 
 
-def family_of(task_definition: str) -> str:
-    """Give the family that a definition's ARN, `family:revision` or bare family names."""
-    return short_name(task_definition).split(":", 1)[0]
-
-
 def get_container(containers: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
     """Find a container by its name; None when it is not there.
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import copy
-import shlex
 import warnings
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TextIO
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from ecs_block import legacy
 from ecs_block.arn import parse_task_identifier
@@ -18,11 +16,11 @@ from ecs_block.block import Block
 from ecs_block.errors import InvalidTask
 from ecs_block.oddity import warn_caller
 from ecs_block.plan import checks, template
-from ecs_block.plan.fargate import cpu_units, memory_mib
 from ecs_block.plan.patch import JsonPatch
 from ecs_block.plan.problems import location_of
 from ecs_block.plan.result import ECSTaskResult, ECSTaskResults
 from ecs_block.plan.secret import Text
+from ecs_block.plan.written import Command, CpuUnits, Label, Mebibytes, Variables
 
 if TYPE_CHECKING:
     from anyio.abc import TaskStatus
@@ -34,40 +32,7 @@ if TYPE_CHECKING:
     from ecs_block.plan.checkup import Checkup, Finding
 
 LaunchType = Literal["FARGATE", "EC2", "EXTERNAL", "FARGATE_SPOT", "MANAGED_INSTANCES"]
-LONGEST_COMMAND_LINE = 65_536  # characters of a command in one string
 MOST_AT_ONCE = 100  # tasks that `map` runs at once unless told otherwise
-
-
-def _words(value: Any) -> Any:
-    """Split a command line as a shell would."""
-    if not isinstance(value, str):
-        return value
-    if len(value) > LONGEST_COMMAND_LINE:  # a shell's rules take very long then
-        raise ValueError(
-            f"has {len(value):,} characters, far more than AWS accepts; put the program into a file or the image"
-        )
-    try:
-        return shlex.split(value)
-    except ValueError as error:
-        raise ValueError(f"cannot be split as a shell would: {error}; give a list of words") from None
-
-
-def _size(read: Any) -> Any:
-    return lambda value: read(value) if isinstance(value, str) else value
-
-
-def _variables(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): item for name, item in value.items()}
-    return value
-
-
-def _label(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-Command = Annotated[list[str], BeforeValidator(_words)]
-Label = Annotated[str, BeforeValidator(_label)]
 
 
 class ECSTask(Block):
@@ -83,7 +48,7 @@ class ECSTask(Block):
     """Name of the task: shown in log lines, and the default prefix of its log stream."""
     command: Command = []
     """Command of the main container, sent as an override; empty: the definition's own. A string is split as a shell would."""
-    env: Annotated[dict[str, Text | None], BeforeValidator(_variables)] = {}
+    env: Variables = {}
     """Environment of the main container, sent as overrides and never written to the definition. A value may be a `SecretStr`
     or a reference such as `{"$secret": "env:NAME"}`. None removes the variable from the definition's container."""
     labels: dict[str, Label] = {}
@@ -107,9 +72,9 @@ class ECSTask(Block):
     """Image of the main container; else the definition's; else the official Python image that matches this interpreter."""
     auto_deregister_task_definition: bool = False
     """Deregister, after the run, a revision that this run registered and no other run of the process is using."""
-    cpu: Annotated[int, BeforeValidator(_size(cpu_units)), Field(gt=0)] | None = None
+    cpu: CpuUnits | None = None
     """CPU units (1024 are one vCPU; `"1 vCPU"` is accepted). Unset: the definition's, else 1024."""
-    memory: Annotated[int, BeforeValidator(_size(memory_mib)), Field(gt=0)] | None = None
+    memory: Mebibytes | None = None
     """Memory in MiB (`"2 GB"` is accepted). Unset: the definition's, else 2048."""
     execution_role_arn: str | None = None
     """Role with which ECS itself pulls the image, reads secrets and writes logs; overrides the definition's."""
@@ -473,13 +438,14 @@ class ECSTask(Block):
         hook: Hook | None,
         output: TextIO | None,
     ) -> list[Run]:
+        from ecs_block.engine.order import run_ids_of
         from ecs_block.engine.prepare import Control
 
         if max_concurrency < 1:
             raise InvalidTask(f"max_concurrency is {max_concurrency}; at least 1 task must run at a time.")
         control, conversation = Control(), self._conversation()
         commands = list(commands)
-        run_ids = _run_ids(run_id, len(commands))
+        run_ids = run_ids_of(run_id, len(commands))
         runs: list[Run] = []
         task, last = self, None
         for index, item in enumerate(commands):
@@ -499,29 +465,6 @@ class ECSTask(Block):
             run.control = control
             runs.append(run)
         return runs
-
-
-def _run_ids(given: str | Sequence[str] | None, count: int) -> Sequence[str | None]:
-    """Give each item of a `map` its run id. Raises InvalidTask when they do not fit."""
-    from ecs_block.engine.order import check_run_id
-
-    if given is None:
-        return [None] * count
-    if isinstance(given, str):
-        check_run_id(given)
-    run_ids = [f"{given}/{index}" for index in range(count)] if isinstance(given, str) else list(given)
-    if len(run_ids) != count:
-        raise InvalidTask(
-            f"run_id has {len(run_ids)} ids for {count} commands; give one for each, or one text for all."
-        )
-    for run_id in run_ids:
-        check_run_id(run_id)
-    if twice := sorted(run_id for run_id, times in Counter(run_ids).items() if times > 1):
-        raise InvalidTask(
-            f"run_id names {', '.join(map(repr, twice[:5]))}{', …' if len(twice) > 5 else ''} more than once; each task needs "
-            "an id of its own."
-        )
-    return run_ids
 
 
 def _journal(run_id: str = "") -> RunJournal:

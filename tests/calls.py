@@ -72,20 +72,15 @@ def permissions(calls: Iterable[str]) -> set[str]:
 @cache
 def grantable() -> frozenset[str]:
     """Give every action that a caller's policy can allow, or a worker's."""
-    from ecs_block.plan.worker_policy import worker_policy
-
-    caller = _fullest_policy()
-    return _actions(caller) | _actions(
-        worker_policy(caller, QUEUE, dead_letters=QUEUE, revisions=True, bucket="arguments", check=True)
-    )
-
-
-def _fullest_policy():
     from ecs_block import AwsCredentials
+    from ecs_block.plan.worker_policy import worker_policy
     from ecs_block.preview import policies
 
     credentials = AwsCredentials(region_name="eu-west-1", task_events_queue_url=QUEUE)
-    return policies(fullest(), credentials, check=True)["caller"]
+    caller = policies(fullest(), credentials, check=True)["caller"]
+    return _actions(caller) | _actions(
+        worker_policy(caller, QUEUE, dead_letters=QUEUE, revisions=True, bucket="arguments", check=True)
+    )
 
 
 def _actions(policy) -> frozenset[str]:
@@ -139,7 +134,5 @@ class Heard:
 
 
 def uncalled(called: Iterable[str]) -> set[str]:
-    """Give what a policy can allow and no test has called; a worker's, once the rings have tests of the agent."""
-    has_agent = any(path for ring in RINGS for path in ring.glob("test_*agent*.py"))
-    allowed = grantable() if has_agent else _actions(_fullest_policy())
-    return set(allowed) - set(called) - NO_CALLS
+    """Give what a policy can allow and no test has called."""
+    return set(grantable()) - set(called) - NO_CALLS

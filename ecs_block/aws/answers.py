@@ -125,13 +125,7 @@ def classify(
         "aws_message": said,
         "resource_ids": tuple(response.get("resourceIds") or ()),
     }
-    subject = redactor().text(
-        ", ".join(f"{word} {params[key]}" for key, word in _SUBJECTS.items() if params and params.get(key))
-    )
-    told = (
-        f"{operation} failed{f' ({subject})' if subject else ''}: {said.rstrip('.') or 'no reason was given'} ({code}"
-    )
-    told += f", request {details['request_id']})." if details["request_id"] else ")."
+    told = _told(details, params or {})
     if code in _DENIED or "not authorized to perform" in said:
         return denied(told, details)
     if code == "ClusterNotFoundException":
@@ -148,6 +142,15 @@ def classify(
     advice = advice_for(said) if operation in _ADVISED else None
     kind = _kind(code, said, response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     return AwsError(f"{told} {advice}" if advice else told, kind=kind, **details)
+
+
+def _told(details: Mapping[str, Any], params: Mapping[str, Any]) -> str:
+    """Say which call AWS refused, what it was about, and AWS's own words."""
+    about = ", ".join(f"{word} {params[key]}" for key, word in _SUBJECTS.items() if params.get(key))
+    subject = f" ({redactor().text(about)})" if about else ""
+    said = details["aws_message"].rstrip(".") or "no reason was given"
+    request = f", request {details['request_id']}" if details["request_id"] else ""
+    return f"{details['operation']} failed{subject}: {said} ({details['code']}{request})."
 
 
 def _kind(code: str, said: str, http_status: int) -> Kind:

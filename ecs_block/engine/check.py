@@ -19,7 +19,7 @@ from ecs_block.engine import network, registry
 from ecs_block.engine.prepare import Run
 from ecs_block.engine.secrets import revealer
 from ecs_block.errors import AwsError, EcsBlockError, Kind, NoCredentials
-from ecs_block.plan import definition as definitions
+from ecs_block.plan import sameness
 from ecs_block.plan import sketch as plans
 from ecs_block.plan.checkup import Checkup, Finding, failed, ok, unseen, warning
 from ecs_block.plan.definition import LARGEST_DEFINITION
@@ -106,15 +106,15 @@ async def _definition(subject: Subject) -> Findings:
     facts = Facts(conversation.aws.region, official_python_image(), _measured, {})
     subject.plan = plan = plans.sketch(fields, subject.linked, facts)
     subject.request = plans.run_request(fields, plan, facts)
-    if subject.linked is not None and definitions.same(subject.linked, plan.definition, output_only()):
+    if subject.linked is not None and sameness.same(subject.linked, plan.definition, output_only()):
         yield ok(
             "task definition", f"{short_name(str(subject.linked['taskDefinitionArn']))} is active, and used as it is."
         )
         return
-    wanted = definitions.registrable(plan.definition, output_only())
+    wanted = sameness.registrable(plan.definition, output_only())
     plans.check_definition(wanted, input_shape("RegisterTaskDefinition"))
     known = await registry.latest_of(conversation, wanted["family"])
-    if known is not None and definitions.same(known, wanted, output_only()):
+    if known is not None and sameness.same(known, wanted, output_only()):
         yield ok("task definition", f"{short_name(str(known['taskDefinitionArn']))} would be reused.")
     else:
         yield ok("task definition", f"a revision of {wanted['family']} would be registered.")

@@ -15,10 +15,10 @@ from ecs_block.aws import input_shape, output_only, redactor
 from ecs_block.engine import registry
 from ecs_block.engine.prepare import Run
 from ecs_block.engine.secrets import revealer
-from ecs_block.plan import definition as definitions
+from ecs_block.plan import sameness
 from ecs_block.plan import sketch as plans
-from ecs_block.plan.definition import Definition
 from ecs_block.plan.image import official_python_image
+from ecs_block.plan.sameness import Definition
 from ecs_block.plan.sketch import Facts
 
 NOTHING = "/dev/null"  # what diff(1) calls a side that is not there
@@ -71,14 +71,14 @@ class Difference:
             "change": self.change,
             "family": self.family,
             "revision": self.revision,
-            "differences": [] if self.change == "none" else definitions.differences_of(one, other),
+            "differences": [] if self.change == "none" else sameness.differences_of(one, other),
             "diff": self.lines(),
         }
 
     def _canonical(self) -> tuple[Definition, Definition]:
         left_out = output_only()
-        known = {} if self.known is None else definitions.canonical(self.known, left_out)
-        return known, definitions.canonical(self.wanted, left_out)
+        known = {} if self.known is None else sameness.canonical(self.known, left_out)
+        return known, sameness.canonical(self.wanted, left_out)
 
 
 async def difference(run: Run) -> Difference:
@@ -89,13 +89,13 @@ async def difference(run: Run) -> Difference:
     arn = fields.task_definition_arn
     linked = None if arn is None else await registry.describe_linked(conversation, arn)
     plan = plans.sketch(fields, linked, facts)
-    if linked is not None and definitions.same(linked, plan.definition, output_only()):
+    if linked is not None and sameness.same(linked, plan.definition, output_only()):
         return Difference(plan.definition, linked, "none", copied=False, generated=False)
-    wanted = definitions.registrable(plan.definition, output_only())
+    wanted = sameness.registrable(plan.definition, output_only())
     plans.check_definition(wanted, input_shape("RegisterTaskDefinition"))
     latest = await registry.latest_of(conversation, wanted["family"])
     generated = arn is None and not (fields.family or (fields.task_definition or {}).get("family"))
-    if latest is not None and definitions.same(latest, wanted, output_only()):
+    if latest is not None and sameness.same(latest, wanted, output_only()):
         return Difference(wanted, latest, "none", copied=linked is not None, generated=generated)
     # Of a linked definition the revision that was linked tells what the block's own fields change.
     known = latest if linked is None else linked
@@ -105,8 +105,8 @@ async def difference(run: Run) -> Difference:
 
 def _hidden(forms: tuple[Any, Any], shown: tuple[Any, Any]) -> list[str]:
     """List what differs, but looks the same once it is masked."""
-    seen = set(definitions.differences_of(*shown))
-    return [path for path in definitions.differences_of(*forms) if path not in seen]
+    seen = set(sameness.differences_of(*shown))
+    return [path for path in sameness.differences_of(*forms) if path not in seen]
 
 
 def _yaml(content: Any) -> str:

@@ -12,10 +12,11 @@ from ecs_block.engine.prepare import Run
 from ecs_block.engine.secrets import revealer
 from ecs_block.errors import TaskDefinitionNotFound
 from ecs_block.plan import definition as definitions
+from ecs_block.plan import sameness
 from ecs_block.plan import sketch as plans
-from ecs_block.plan.definition import Definition
 from ecs_block.plan.fields import TaskFields
 from ecs_block.plan.image import official_python_image
+from ecs_block.plan.sameness import Definition
 from ecs_block.plan.sketch import Facts
 
 # What describes a definition; a run of one that is registered already says none of it.
@@ -34,7 +35,7 @@ async def definition_of(run: Run) -> Definition:
     fields, conversation = run.fields, run.conversation
     reveal = await revealer(conversation, fields.cloudwatch_logs_options.values())
     facts = Facts(conversation.aws.region, official_python_image(), reveal, {})
-    definition = definitions.registrable(plans.sketch(fields, None, facts).definition, output_only())
+    definition = sameness.registrable(plans.sketch(fields, None, facts).definition, output_only())
     plans.check_definition(definition, input_shape("RegisterTaskDefinition"))
     return definition
 

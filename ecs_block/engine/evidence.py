@@ -6,7 +6,7 @@ A task is told by its `startedBy` and its attempt; and in a conflict AWS says wh
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from ecs_block.aws import output_only
@@ -14,7 +14,7 @@ from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.order import Order
 from ecs_block.errors import AwsError, InvalidTask
-from ecs_block.plan import definition as definitions
+from ecs_block.plan import sameness
 from ecs_block.plan.request import attempt_of
 
 logger = logging.getLogger("ecs_block")
@@ -48,10 +48,24 @@ async def seen(conversation: Conversation, order: Order, known: Sequence[Mapping
 
 
 async def seen_soon(conversation: Conversation, order: Order, known: Sequence[Mapping[str, Any]] = ()) -> Tasks:
-    """List the order's tasks beside those that are known; what was only just started may not be listed yet."""
+    """List the order's tasks beside those that are known, as far as AWS can be asked, until all could be listed."""
+    return await _soon(conversation, order, lambda: seen(conversation, order, known))
+
+
+async def listed_soon(conversation: Conversation, order: Order, known: Sequence[Mapping[str, Any]] = ()) -> Tasks:
+    """List the order's tasks beside those that are known until all could be listed. Raises AwsError."""
+
+    async def look() -> Tasks:
+        return new_among(await listed(conversation, order), known)
+
+    return await _soon(conversation, order, look)
+
+
+async def _soon(conversation: Conversation, order: Order, look: Callable[[], Awaitable[Tasks]]) -> Tasks:
+    """Look for the order's tasks for a while: what was only just started may not be listed yet."""
     until = conversation.clock.now() + LISTED_WITHIN
     while True:
-        tasks = await seen(conversation, order, known)
+        tasks = await look()
         if len(tasks) >= order.count or conversation.clock.now() >= until or not order.is_marked:
             return tasks
         await conversation.clock.sleep(1.0)
@@ -143,11 +157,11 @@ async def _differences(conversation: Conversation, order: Order, task: Mapping[s
         return ["a task that AWS does not show any more"]
     found = [] if task.get("startedBy") == order.mark else ["startedBy"]
     asked = order.request.get("overrides") or {}
-    found += definitions.differences_of(definitions.settled(task["overrides"]), definitions.settled(asked))
+    found += sameness.differences_of(sameness.settled(task["overrides"]), sameness.settled(asked))
     theirs, ours = str(task["taskDefinitionArn"]), str(order.request["taskDefinition"])
     if theirs != ours:
         one, other = [await _definition(conversation, arn) for arn in (theirs, ours)]
-        found += definitions.differences(one, other, {*output_only(), "family"})
+        found += sameness.differences(one, other, {*output_only(), "family"})
     return found
 
 

@@ -15,38 +15,20 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from ecs_block.engine.journal_entry import SELECT, TABLES, Entry, Place, entry_of
 from ecs_block.engine.journal_file import FORMAT, JournalFile, Values, errors_told
 from ecs_block.errors import JournalError
 from ecs_block.home import home
 
-State = Literal["intended", "launched", "refused", "ended"]
+__all__ = ["JOURNAL_KEPT", "Entry", "Journal", "Place", "journal"]
 
 JOURNAL_KEPT = 90 * 24 * 3600.0  # seconds after its end that an entry is kept
 
-_TABLES = (
-    # AUTOINCREMENT: the number of a deleted entry never comes to mean another.
-    """CREATE TABLE entry (
-        number INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, attempt INTEGER NOT NULL,
-        account TEXT NOT NULL, region TEXT NOT NULL, cluster TEXT NOT NULL, endpoint TEXT NOT NULL,
-        caller TEXT NOT NULL, token TEXT NOT NULL, started_by TEXT NOT NULL, plan TEXT NOT NULL, request TEXT NOT NULL,
-        digest TEXT NOT NULL, whole INTEGER NOT NULL, profile TEXT, created_at REAL NOT NULL, sent_at REAL,
-        tries INTEGER NOT NULL, stop_reason TEXT, refused TEXT, outcome TEXT, ended_at REAL,
-        UNIQUE (run_id, attempt, account, region, cluster, endpoint))""",
-    """CREATE TABLE task (
-        number INTEGER NOT NULL REFERENCES entry ON DELETE CASCADE, arn TEXT NOT NULL, identifier TEXT NOT NULL,
-        PRIMARY KEY (number, arn))""",
-    "CREATE INDEX task_by_arn ON task (arn)",
-    "CREATE INDEX entry_by_age ON entry (created_at)",
-    "CREATE INDEX entry_by_end ON entry (ended_at) WHERE ended_at IS NOT NULL",
-    "CREATE INDEX entry_unfinished ON entry (created_at) WHERE outcome IS NULL AND refused IS NULL",
-)
-_SELECT = """SELECT *, (SELECT json_group_array(identifier) FROM (
-    SELECT identifier FROM task WHERE task.number = entry.number ORDER BY task.rowid)) AS tasks FROM entry """
 _STOP = """UPDATE entry SET stop_reason = ? WHERE stop_reason IS NULL AND attempt >= ?
     AND (run_id, account, region, cluster, endpoint) =
     (SELECT run_id, account, region, cluster, endpoint FROM entry WHERE number = ?)"""
@@ -60,87 +42,6 @@ _INSERT = """INSERT INTO entry (number, run_id, attempt, account, region, cluste
         :plan, :request, :digest, :whole, :profile, :created_at, :tries)"""
 
 
-# --- what is recorded --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run id means one run."""
-
-    account: str
-    """12 digits; empty while unknown."""
-    region: str
-    cluster: str
-    """Its short name."""
-    endpoint: str
-    """Empty for AWS's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One attempt of one run, as recorded. Times are seconds since the epoch."""
-
-    number: int
-    run_id: str
-    attempt: int
-    place: Place
-    caller: str
-    """An opaque hash of who asked: finds the entry while the account is unknown."""
-    token: str
-    """The client token to send."""
-    started_by: str
-    plan: dict[str, Any]
-    """What was asked for, masked; to be compared. JSON: tuples come back as lists, keys as strings."""
-    request: dict[str, Any]
-    """RunTask's exact arguments, secrets masked."""
-    digest: str
-    """Of the exact request."""
-    whole: bool
-    """False: the request lacks its secrets, so it cannot be sent again from here alone."""
-    profile: str | None
-    """Name of the AWS profile, so that the credentials can be found again."""
-    created_at: float
-    sent_at: float | None
-    """When the present token was first sent; None before that, and once all that came of it is known."""
-    tries: int
-    """How many tokens were used up."""
-    tasks: tuple[str, ...]
-    """Identifiers `cluster::task_arn`."""
-    stop_reason: str | None
-    """Set once a stop was asked for."""
-    refused: str | None
-    """Why AWS refused for good: nothing was started."""
-    outcome: dict[str, Any] | None
-    """ECSTaskResult as plain JSON."""
-    ended_at: float | None
-    """When it ended or was refused."""
-
-    @property
-    def state(self) -> State:
-        """How far it has come. A task that exists counts for more than a refusal."""
-        if self.outcome is not None:
-            return "ended"
-        if self.tasks:
-            return "launched"
-        return "intended" if self.refused is None else "refused"
-
-    @property
-    def count(self) -> int:
-        """How many tasks were asked for."""
-        return int((self.plan.get("request") or {}).get("count") or 1)
-
-    @property
-    def launch_is_open(self) -> bool:
-        """True while it may be that not every task was started, or that not every one is known."""
-        return self.state in ("intended", "launched") and len(self.tasks) < self.count
-
-    @property
-    def is_free(self) -> bool:
-        """True when it is certain that nothing was started for it, and that nobody has forbidden to."""
-        never_sent = self.state == "intended" and self.sent_at is None
-        return self.stop_reason is None and (self.state == "refused" or never_sent)
-
-
 class Journal:
     """The journal of runs. Any number of threads and processes may use it at once; `close` it at the end.
 
@@ -149,7 +50,7 @@ class Journal:
     """
 
     def __init__(self, path: Path | None = None, now: Callable[[], float] = time.time) -> None:
-        self._file = JournalFile(path or home("state") / "journal.sqlite3", _TABLES)
+        self._file = JournalFile(path or home("state") / "journal.sqlite3", TABLES)
         self.path = self._file.path
         self._now = now
         self._swept = False
@@ -177,42 +78,44 @@ class Journal:
         caller. One that AWS refused, or that was never sent, gives way to the new intent: it keeps its number and `tries`,
         nothing else.
         """
-        values: dict[str, Any] = {"run_id": run_id, "attempt": attempt, "caller": caller, "token": token}
-        values |= {
-            "account": place.account,
-            "region": place.region,
-            "cluster": place.cluster,
-            "endpoint": place.endpoint,
+        values: dict[str, Any] = {
+            "run_id": run_id,
+            "attempt": attempt,
+            **asdict(place),
+            "caller": caller,
+            "token": token,
         }
         values |= {"started_by": started_by, "plan": self._json(plan), "request": self._json(request), "digest": digest}
         values |= {"whole": whole, "profile": profile}
+        return self._file.write(lambda connection: self._intended(connection, values))
 
-        def change(connection: sqlite3.Connection) -> Entry:
-            self._sweep(connection)
-            known = _same_attempt(connection, values)
-            if known is not None and not known.is_free:
-                return known
-            new = values | {"number": None, "tries": 0, "created_at": self._now()}
-            if known is not None:
-                connection.execute("DELETE FROM entry WHERE number = ?", (known.number,))
-                new |= {"number": known.number, "tries": known.tries, "account": place.account or known.place.account}
-            number = connection.execute(_INSERT, new).lastrowid or 0
-            connection.execute(_STOPPED_BEFORE, (number,))
-            return self._entry(connection, number)
-
-        return self._file.write(change)
+    def _intended(self, connection: sqlite3.Connection, values: Mapping[str, Any]) -> Entry:
+        self._sweep(connection)
+        known = _same_attempt(connection, values)
+        if known is not None and not known.is_free:
+            return known
+        new = {**values, "number": None, "tries": 0, "created_at": self._now()}
+        if known is not None:
+            connection.execute("DELETE FROM entry WHERE number = ?", (known.number,))
+            new |= {"number": known.number, "tries": known.tries, "account": values["account"] or known.place.account}
+        number = connection.execute(_INSERT, new).lastrowid or 0
+        connection.execute(_STOPPED_BEFORE, (number,))
+        return self._entry(connection, number)
 
     def sending(
         self, number: int, token: str, tries: int, *, request: Mapping[str, Any], digest: str, whole: bool
     ) -> Entry:
         """Record, before it is sent, that this token goes out with this request; send the token of the entry that comes back.
 
-        That is another one when another process is ahead: at more tries, or at as many with a token that it has sent.
+        That is another one when another process is ahead: at more tries, or at as many with a token that it has sent. After a
+        stop was asked for, nothing is sent and nothing changes.
         """
         text = self._json(request)
 
         def change(connection: sqlite3.Connection) -> Entry:
             known = self._entry(connection, number)
+            if known.stop_reason is not None:
+                return known
             new = token != known.token
             if tries < known.tries or (tries == known.tries and new and known.sent_at is not None):
                 return known
@@ -227,11 +130,11 @@ class Journal:
 
         return self._file.write(change)
 
-    def launched(self, number: int, tasks: Sequence[str]) -> None:
+    def launched(self, number: int, tasks: Sequence[str]) -> Entry:
         """Add tasks to those known. They disprove a refusal, and tell the account where it was unknown."""
         rows = [(number, _arn(task), task) for task in tasks]
 
-        def change(connection: sqlite3.Connection) -> None:
+        def change(connection: sqlite3.Connection) -> Entry:
             self._entry(connection, number)
             connection.executemany(
                 "INSERT INTO task (number, arn, identifier) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows
@@ -246,8 +149,9 @@ class Journal:
                 "UPDATE OR IGNORE entry SET account = ? WHERE number = ? AND account = ''",
                 [(_account(arn), number) for _, arn, _ in rows[:1]],
             )
+            return self._entry(connection, number)
 
-        self._file.write(change)
+        return self._file.write(change)
 
     def answered(self, number: int) -> None:
         """Record that all that came of the present token is known: nothing is on its way any more."""
@@ -388,15 +292,15 @@ class Journal:
     # --- inside a transaction, and around it ---
 
     def _read(self, condition: str, values: Values = ()) -> list[Entry]:
-        rows = self._file.rows(_SELECT + condition, values)
+        rows = self._file.rows(SELECT + condition, values)
         with errors_told(self.path):
-            return [_entry_of(row) for row in rows]
+            return [entry_of(row) for row in rows]
 
     def _entry(self, connection: sqlite3.Connection, number: int) -> Entry:
-        row = connection.execute(_SELECT + "WHERE number = ?", (number,)).fetchone()
+        row = connection.execute(SELECT + "WHERE number = ?", (number,)).fetchone()
         if row is None:
             raise self._no_entry(number)
-        return _entry_of(row)
+        return entry_of(row)
 
     def _no_entry(self, number: int) -> JournalError:
         return JournalError(
@@ -421,22 +325,13 @@ class Journal:
 
 def _same_attempt(connection: sqlite3.Connection, values: Mapping[str, Any]) -> Entry | None:
     row = connection.execute(
-        _SELECT + "WHERE run_id = :run_id AND attempt = :attempt"
+        SELECT + "WHERE run_id = :run_id AND attempt = :attempt"
         " AND region = :region AND cluster = :cluster AND endpoint = :endpoint"
         " AND (account = :account OR (caller = :caller AND '' IN (account, :account)))"
         " ORDER BY account = :account AND account <> '' DESC, caller = :caller DESC, account = '' DESC, number LIMIT 1",
         values,
     ).fetchone()
-    return None if row is None else _entry_of(row)
-
-
-def _entry_of(row: sqlite3.Row) -> Entry:
-    values = dict(row)
-    place = Place(*(values.pop(name) for name in ("account", "region", "cluster", "endpoint")))
-    for name in ("plan", "request", "outcome"):
-        values[name] = values[name] and json.loads(values[name])
-    values |= {"tasks": tuple(json.loads(values["tasks"])), "whole": bool(values["whole"])}
-    return Entry(place=place, **values)
+    return None if row is None else entry_of(row)
 
 
 def _arn(task: str) -> str:

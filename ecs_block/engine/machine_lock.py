@@ -11,10 +11,14 @@ import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 from ecs_block.engine.clock import Clock
 from ecs_block.errors import JournalError
 from ecs_block.home import home
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 logger = logging.getLogger("ecs_block")
 
@@ -35,24 +39,13 @@ async def alone_on_this_machine(
     Where it is no courtesy, the wait for it has no end, and JournalError is raised where no file can be written. Without
     `wait`, raises Held when another process has it.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
     path = home("state") / "locks" / f"{hashlib.sha256(name.encode()).hexdigest()[:24]}.lock"
     lock = FileLock(path, thread_local=False)
-    deadline = clock.now() + PATIENCE if courtesy else math.inf
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        while True:
-            try:
-                lock.acquire(blocking=False)
-                break
-            except Timeout:
-                if not wait:
-                    raise Held from None
-                if clock.now() >= deadline:
-                    logger.debug("The lock %s is held for too long; going on without it.", path)
-                    break
-                await clock.sleep(LOOK_EVERY)
+        await _acquire(lock, clock, courtesy=courtesy, wait=wait)
     except OSError as error:
         if not courtesy:
             raise JournalError(
@@ -68,3 +61,21 @@ async def alone_on_this_machine(
             with suppress(OSError):
                 path.unlink()
         lock.release()
+
+
+async def _acquire(lock: FileLock, clock: Clock, *, courtesy: bool, wait: bool) -> None:
+    """Take the lock; what is only a courtesy is done without it after a while. Raises Held, OSError."""
+    from filelock import Timeout
+
+    deadline = clock.now() + PATIENCE if courtesy else math.inf
+    while True:
+        try:
+            lock.acquire(blocking=False)
+            return
+        except Timeout:
+            if not wait:
+                raise Held from None
+        if clock.now() >= deadline:
+            logger.debug("The lock %s is held for too long; going on without it.", lock.lock_file)
+            return
+        await clock.sleep(LOOK_EVERY)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import cast
 
 import anyio
@@ -29,19 +29,12 @@ MOST_IN_ONE_LAUNCH = 10  # API reference, RunTask, count
 async def each(runs: Sequence[Run], limit: int, ended: Ended, progress: Progress | None = None) -> None:
     """Run many, `limit` at a time, and tell each result with its index. Only a cancellation ends it early."""
     free = anyio.Semaphore(limit)
-    done = 0
+    one_more = _counting(len(runs), progress)
 
     def finished(index: int, result: ECSTaskResult) -> None:
-        nonlocal done, progress
         free.release()
         ended(index, result)
-        done += 1
-        if progress is not None:
-            try:
-                progress(done, len(runs))
-            except Exception:
-                logger.exception("The progress hook %r raised, and is not called any more; the runs go on.", progress)
-                progress = None
+        one_more()
 
     async def one(index: int) -> None:
         finished(index, await result_or_error(runs[index]))
@@ -68,6 +61,24 @@ async def each(runs: Sequence[Run], limit: int, ended: Ended, progress: Progress
             else:
                 group.start_soon(one, index)
             index += len(places)
+
+
+def _counting(total: int, progress: Progress | None) -> Callable[[], None]:
+    """Make a function that counts, and tells the caller's hook until that raises."""
+    done = 0
+
+    def one_more() -> None:
+        nonlocal done, progress
+        done += 1
+        if progress is None:
+            return
+        try:
+            progress(done, total)
+        except Exception:
+            logger.exception("The progress hook %r raised, and is not called any more; the runs go on.", progress)
+            progress = None
+
+    return one_more
 
 
 def _more(runs: Sequence[Run], index: int, free: anyio.Semaphore) -> Iterator[int]:

@@ -23,14 +23,23 @@ import anyio
 from ecs_block.arn import DEFAULT_CLUSTER, parse_task_identifier, short_name
 from ecs_block.engine import adopt
 from ecs_block.engine.begin import Beginning, Launched, begin, send
-from ecs_block.engine.evidence import listed, new_among, seen, seen_soon
+from ecs_block.engine.evidence import listed_soon, seen, seen_soon
 from ecs_block.engine.failpoint import reached
 from ecs_block.engine.journal import Entry, Place
 from ecs_block.engine.machine_lock import alone_on_this_machine
 from ecs_block.engine.order import TOKEN_LIFE, Diary, Order, identity
 from ecs_block.engine.outcome import Task
 from ecs_block.engine.prepare import Ready, Run, planned, prepare
-from ecs_block.engine.record import Record, RunJournal, identifier_of, place_of, recordable, what_differs, whole_request
+from ecs_block.engine.record import (
+    Record,
+    RunJournal,
+    StoppedMeanwhile,
+    identifier_of,
+    place_of,
+    recordable,
+    what_differs,
+    whole_request,
+)
 from ecs_block.engine.stop import stop
 from ecs_block.errors import AwsError, EcsBlockError, InvalidTask, OutcomeUnknown, TaskLaunchFailed
 from ecs_block.plan.request import Request
@@ -63,9 +72,12 @@ async def launched(run: Run, books: RunJournal, how: Beginning) -> Launched | EC
     async with alone_on_this_machine(lock_name(books.run_id, place), run.conversation.clock, courtesy=False):
         record = await _find(run, books, how.attempt, cluster, caller=caller_of(run))
         try:
-            return await _found_or_anew(run, books, how, plan, record)
+            left = await _found_or_anew(run, books, how, plan, record)
         except _Known as known:
-            return await _found_or_anew(run, books, how, plan, known.record)
+            left = await _found_or_anew(run, books, how, plan, known.record)
+        if isinstance(left, Launched):
+            await _stop_if_asked(run, left)
+        return left
 
 
 async def _found_or_anew(
@@ -149,15 +161,12 @@ async def _again(run: Run, record: Record, how: Beginning, plan: Plan) -> Launch
     if entry.state == "refused" or (entry.state == "intended" and entry.sent_at is None):
         return await record.stopped_before()
     try:
-        left = await _taken_up(run, record, how)
+        return await _taken_up(run, record, how)
     except anyio.get_cancelled_exc_class():
         if run.stops_on_interrupt:
             with anyio.CancelScope(shield=True):
                 await _interrupted(run, record, how)
         raise
-    if entry.stop_reason is not None and isinstance(left, Launched):
-        await _stop(run, entry.stop_reason, [str(task.identifier) for task in left.tasks])
-    return left
 
 
 async def _taken_up(run: Run, record: Record, how: Beginning) -> Launched | ECSTaskResult:
@@ -177,6 +186,18 @@ async def _interrupted(run: Run, record: Record, how: Beginning) -> None:
     await _stop(run, reason, list(dict.fromkeys(identifiers)))
 
 
+async def _stop_if_asked(run: Run, left: Launched) -> None:
+    """Ask for a stop that was recorded, before or meanwhile: whoever recorded it may not have known of the tasks."""
+    reason = run.record.entry.stop_reason if run.record is not None else None
+    if reason is None:
+        return
+    try:
+        await _stop(run, reason, [str(task.identifier) for task in left.tasks])
+    except anyio.get_cancelled_exc_class():
+        await left.release()
+        raise
+
+
 async def _stop(run: Run, reason: str, identifiers: Sequence[str]) -> None:
     """Ask for a stop that was recorded: whoever recorded it may not have lived to ask AWS."""
     for text in identifiers:
@@ -190,17 +211,18 @@ async def finished(run: Run, record: Record, how: Beginning, again: Again) -> La
     """Finish a launch of which nobody knows how far it came. Raises OutcomeUnknown, and what a launch raises."""
     entry, order = record.entry, _order(run, record, how)
     known = [{"taskArn": parse_task_identifier(text).task_arn} for text in entry.tasks]
-    if may_be_finished(run, entry):
-        request = await again()
-        if request is not None:
-            logger.info("The launch of the run %s was not finished; the same request is sent again.", run.run_id)
+    if may_be_finished(run, entry) and (request := await again()) is not None:
+        logger.info("The launch of the run %s was not finished; the same request is sent again.", run.run_id)
+        try:
             tasks = await send(run, replace(order, request=request), known)
-            return await adopted(
-                run, record, how, [str(identifier_of(request, task)) for task in tasks], taken_up=False
-            )
-    # An end is recorded only if AWS itself says that there is no task.
-    look = seen if entry.stop_reason is None else listed
-    tasks = [*known, *new_among(await look(run.conversation, order), known)]
+        except StoppedMeanwhile:
+            entry = record.entry
+        else:
+            identifiers = [str(identifier_of(request, task)) for task in tasks]
+            return await adopted(run, record, how, identifiers, taken_up=False)
+    # An end is recorded only if AWS itself says that there is no task, also when one of just now would be listed.
+    look = seen if entry.stop_reason is None else listed_soon
+    tasks = [*known, *await look(run.conversation, order, known)]
     if tasks:
         await record.launched(tasks)
         left = await adopted(run, record, how, [str(identifier_of(entry.request, task)) for task in tasks])

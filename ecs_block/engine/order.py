@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -119,6 +120,27 @@ def check_run_id(run_id: str) -> None:
         )
     if not 0 < len(run_id) <= LONGEST_STARTED_BY:
         raise InvalidTask(f"run_id has {len(run_id)} characters; AWS accepts 1 to {LONGEST_STARTED_BY} in startedBy.")
+
+
+def run_ids_of(given: str | Sequence[str] | None, count: int) -> Sequence[str | None]:
+    """Give each item of a `map` its run id. Raises InvalidTask when they do not fit."""
+    if given is None:
+        return [None] * count
+    if isinstance(given, str):
+        check_run_id(given)
+    run_ids = [f"{given}/{index}" for index in range(count)] if isinstance(given, str) else list(given)
+    if len(run_ids) != count:
+        raise InvalidTask(
+            f"run_id has {len(run_ids)} ids for {count} commands; give one for each, or one text for all."
+        )
+    for run_id in run_ids:
+        check_run_id(run_id)
+    if twice := sorted(run_id for run_id, times in Counter(run_ids).items() if times > 1):
+        raise InvalidTask(
+            f"run_id names {', '.join(map(repr, twice[:5]))}{', …' if len(twice) > 5 else ''} more than once; each task needs "
+            "an id of its own."
+        )
+    return run_ids
 
 
 def token_of(base: str, used: int) -> str:

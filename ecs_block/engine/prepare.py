@@ -18,8 +18,8 @@ from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.secrets import revealer
 from ecs_block.engine.teller import Teller
 from ecs_block.errors import InvalidTask, PatchError
-from ecs_block.plan import definition as definitions
 from ecs_block.plan import request as requests
+from ecs_block.plan import sameness
 from ecs_block.plan import sketch as plans
 from ecs_block.plan.checks import WithoutPatches
 from ecs_block.plan.fields import TaskFields
@@ -114,9 +114,9 @@ async def prepare(run: Run, *, on_demand: bool = False) -> Ready:
     if fields.task_definition_arn is not None:
         linked = await registry.describe_linked(conversation, fields.task_definition_arn)
     plan = plans.sketch(fields, linked, facts, on_demand=on_demand)
-    copied = linked is not None and not definitions.same(linked, plan.definition, output_only())
+    copied = linked is not None and not sameness.same(linked, plan.definition, output_only())
     if linked is None or copied:
-        registrable = definitions.registrable(plan.definition, output_only())
+        registrable = sameness.registrable(plan.definition, output_only())
         _debug("Task definition", registrable)
     request = await _request(run, plan, facts)
     fallback = None
@@ -178,7 +178,7 @@ def _named(request: Request, arn: str) -> Request:
 
 
 def _warn_of_copy(run: Run, linked: Mapping[str, Any], plan: Sketch) -> None:
-    changes = definitions.differences(linked, plan.definition, output_only())
+    changes = sameness.differences(linked, plan.definition, output_only())
     run.teller.trouble(
         f"Fields of the block contradict the task definition {linked['taskDefinitionArn']}; a changed copy of it is used "
         f"({len(changes)} differences)."

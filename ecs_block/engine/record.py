@@ -21,10 +21,10 @@ from ecs_block.aws import in_a_thread, redactor
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.failpoint import reached
 from ecs_block.engine.journal import Entry, Journal, Place
-from ecs_block.errors import JournalError, TaskLaunchFailed
-from ecs_block.plan.definition import differences_of
+from ecs_block.errors import EcsBlockError, JournalError, OutcomeUnknown, TaskLaunchFailed
 from ecs_block.plan.request import Request
 from ecs_block.plan.result import ECSTaskResult, as_recorded, from_record
+from ecs_block.plan.sameness import differences_of
 from ecs_block.plan.secret import MASK
 
 logger = logging.getLogger("ecs_block")
@@ -49,6 +49,10 @@ class RunJournal:
         return done
 
 
+class StoppedMeanwhile(OutcomeUnknown):
+    """A stop was asked for after a RunTask was sent, and before anybody knew what came of it."""
+
+
 class Record:
     """What the journal keeps of one attempt. It is the diary of the launch."""
 
@@ -57,22 +61,32 @@ class Record:
         self.entry = entry
 
     async def sending(self, request: Request, token: str, tokens_used: int) -> None:
-        """Note a RunTask that is about to be sent. Raises JournalError, and then nothing is sent."""
+        """Note a RunTask that is about to be sent. Raises JournalError, or that the run was stopped: then nothing is sent."""
         now = recordable(request)
         self.entry = await self._books.do(self._books.journal.sending, self.entry.number, token, tokens_used, **now)
+        if self.entry.stop_reason is not None:
+            raise await self._stopped()
         if (self.entry.token, self.entry.digest) != (token, now["digest"]):
             raise JournalError(
                 f"Another process is launching the run {self.entry.run_id} with another request, so nothing was sent. Wait for "
                 "it, and then repeat the command."
             )
-        if self.entry.stop_reason is not None and self.entry.tasks:
-            raise TaskLaunchFailed(f"The run was stopped before all its tasks were started ({self.entry.stop_reason}).")
-        if self.entry.stop_reason is not None:
-            raise TaskLaunchFailed((await self.stopped_before()).reason)
+
+    async def _stopped(self) -> EcsBlockError:
+        """Say that nothing is sent for the run any more, and what that means for what was sent before."""
+        why = self.entry.stop_reason
+        if self.entry.sent_at is not None:
+            return StoppedMeanwhile(
+                f"Nobody knows whether a task was started: the run was stopped ({why}), and what was sent was not answered."
+            )
+        if self.entry.tasks:
+            return TaskLaunchFailed(f"The run was stopped before all its tasks were started ({why}).")
+        return TaskLaunchFailed((await self.stopped_before()).reason)
 
     async def launched(self, tasks: Sequence[Mapping[str, Any]]) -> None:
-        """Note the tasks that RunTask gave."""
-        await self._note(self._books.journal.launched, [str(identifier_of(self.entry.request, task)) for task in tasks])
+        """Note the tasks that RunTask gave, and learn whether a stop was asked for meanwhile."""
+        identifiers = [str(identifier_of(self.entry.request, task)) for task in tasks]
+        self.entry = await self._note(self._books.journal.launched, identifiers) or self.entry
         reached("launched")
 
     async def answered(self) -> None:
@@ -108,12 +122,13 @@ class Record:
         """Give the recorded result, with the error that the run raised."""
         return None if self.entry.outcome is None else from_record(self.entry.outcome)
 
-    async def _note(self, write: Callable[..., None], *args: Any) -> None:
-        """Write what is known already. A task that runs is not given up because of a full disk."""
+    async def _note(self, write: Callable[..., T], *args: Any) -> T | None:
+        """Write what is known already. A task that runs is not given up because of a full disk: then None is given."""
         try:
-            await self._books.do(write, self.entry.number, *args)
+            return await self._books.do(write, self.entry.number, *args)
         except JournalError as error:
             logger.warning("The run %s goes on, but: %s", self.entry.run_id, error)
+            return None
 
 
 async def known_by(books: RunJournal, arn: str) -> Record | None:

@@ -22,8 +22,8 @@ from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.machine_lock import alone_on_this_machine
 from ecs_block.errors import AwsError, InvalidTask, Kind, TaskDefinitionNotFound
-from ecs_block.plan import definition as definitions
-from ecs_block.plan.definition import Definition
+from ecs_block.plan import sameness
+from ecs_block.plan.sameness import Definition
 from ecs_block.plan.sketch import check_definition
 
 logger = logging.getLogger("ecs_block")
@@ -82,7 +82,7 @@ async def reuse_or_register(conversation: Conversation, definition: Definition) 
 
     Raises InvalidTask, before AWS is asked, for one that AWS could not take.
     """
-    key = (conversation.aws.key, definition["family"], definitions.fingerprint(definition, output_only()))
+    key = (conversation.aws.key, definition["family"], sameness.fingerprint(definition, output_only()))
     async with one_at_a_time(conversation, key[:2]):
         known = _memory.revisions.get(key)
         if known is not None:
@@ -98,10 +98,10 @@ async def reuse_or_register(conversation: Conversation, definition: Definition) 
 async def _find_or_register(conversation: Conversation, definition: Definition) -> Revision:
     for attempt in range(MOST_TRIES):
         latest = await latest_of(conversation, definition["family"])
-        if latest is not None and definitions.same(latest, definition, output_only()):
+        if latest is not None and sameness.same(latest, definition, output_only()):
             return Revision(str(latest["taskDefinitionArn"]), registered=False)
         if latest is not None and logger.isEnabledFor(logging.DEBUG):
-            changes = "; ".join(definitions.differences(latest, definition, output_only()))
+            changes = "; ".join(sameness.differences(latest, definition, output_only()))
             logger.debug("The latest revision %s differs: %s", latest["taskDefinitionArn"], changes)
         try:
             answer = await conversation.call("ecs", "RegisterTaskDefinition", **definition)

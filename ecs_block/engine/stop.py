@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from ecs_block.arn import TaskIdentifier, cluster_of, same_cluster, short_name
+from ecs_block.engine.clock import backoff
 from ecs_block.engine.conversation import Conversation
 from ecs_block.engine.record import RunJournal, known_by
 from ecs_block.errors import AwsError, ClusterNotFound, InfrastructureNotAvailable, InfrastructureNotFound
@@ -12,23 +13,31 @@ from ecs_block.errors import AwsError, ClusterNotFound, InfrastructureNotAvailab
 logger = logging.getLogger("ecs_block")
 
 LONGEST_REASON = 1024  # characters; API reference, Task.stoppedReason
+KNOWN_WITHIN = 60.0  # seconds for which AWS may not know a task that it has accepted
 PATIENCE = 300.0  # seconds for which a stop is asked for again while AWS cannot answer: nothing may be left running
 
 
 async def stop(conversation: Conversation, identifier: TaskIdentifier, reason: str) -> None:
-    """Ask AWS to stop a task of ours. One that has ended already is fine. Raises AwsError."""
-    try:
-        await conversation.ask(
-            "ecs",
-            "StopTask",
-            patience=PATIENCE,
-            cluster=identifier.cluster,
-            task=identifier.task_arn,
-            reason=reason[:LONGEST_REASON],
-        )
-    except AwsError as error:
-        if not _is_gone(error):
-            raise
+    """Ask AWS to stop a task of ours. One that has ended already is fine. Raises AwsError.
+
+    AWS may not know a task that it has only just started, and forgets one that has ended long ago.
+    """
+    clock, cluster, task = conversation.clock, *identifier
+    until, attempt = clock.now() + KNOWN_WITHIN, 0
+    while True:
+        try:
+            await conversation.ask(
+                "ecs", "StopTask", patience=PATIENCE, cluster=cluster, task=task, reason=reason[:LONGEST_REASON]
+            )
+            return
+        except AwsError as error:
+            pause = backoff(attempt, clock, first=1.0, most=5.0)
+            if not _is_gone(error):
+                raise
+            if clock.now() + pause > until:
+                return
+        await clock.sleep(pause)
+        attempt += 1
 
 
 async def kill(

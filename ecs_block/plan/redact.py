@@ -1,7 +1,7 @@
 """What may be shown. One place decides it for previews, logs, exceptions and reprs.
 
 Three things are hidden: text that is known to be secret, wherever it stands; a value whose name says that it is secret
-(`DB_PASSWORD`, `--token=…`); and the password in a URL.
+(`DB_PASSWORD`, `--token=…`, `{"password": …}`); and the password in a URL.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _HARMLESS = frozenset(
 )
 _URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]{0,30}://[^\s:/@\"']*:)[^\s/\"']+(@)", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"""(?<![\w.-])([\w.-]+)=("[^"]*"|'[^']*'|[^\s&;|"']+)""")  # inside a shell's script
+_JSON_MEMBER = re.compile(r"""("([\w.-]+)"\s*:\s*)("(?:[^"\\]|\\.)*"|[^\s",{}\[\]]+)""")  # inside a text that is JSON
 _PLACEHOLDER = re.compile(r"<secret from (env|file|ssm|secretsmanager):.*>", re.DOTALL)
 _SHORTEST = 4  # masking shorter secrets wherever they stand would only garble the text
 
@@ -76,7 +77,12 @@ class Redactor:
             return {key: self._member(str(key), item, value) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return self._arguments(list(value))
-        return self.text(value) if isinstance(value, str) else value
+        return self._words(value) if isinstance(value, str) else value
+
+    def _words(self, text: str) -> str:
+        """Mask what is secret in a text, which may be JSON with members that say that they are secret."""
+        text = self.text(text)
+        return _JSON_MEMBER.sub(_masked_member, text) if '"' in text else text
 
     def _member(self, key: str, item: Any, parent: Mapping[Any, Any]) -> Any:
         # AWS writes variables, tags and driver options as {"name"/"key": N, "value": V}: there N names V.
@@ -101,10 +107,14 @@ class Redactor:
             elif named and equals:
                 shown.append(f"{option}={MASK}")
             else:
-                shown.append(_ASSIGNMENT.sub(_masked_assignment, self.text(item)))
+                shown.append(_ASSIGNMENT.sub(_masked_assignment, self._words(item)))
             hide_next = named and not equals and option.startswith("-")
         return shown
 
 
 def _masked_assignment(match: re.Match[str]) -> str:
     return f"{match[1]}={MASK}" if looks_secret(match[1]) else match[0]
+
+
+def _masked_member(match: re.Match[str]) -> str:
+    return f'{match[1]}"{MASK}"' if looks_secret(match[2]) else match[0]

@@ -16,9 +16,9 @@ from ecs_block.plan import definition as definitions
 from ecs_block.plan import request as requests
 from ecs_block.plan import shape
 from ecs_block.plan.capacity import Capacity
-from ecs_block.plan.definition import Definition
 from ecs_block.plan.fields import Reveal, TaskFields
 from ecs_block.plan.request import Request
+from ecs_block.plan.sameness import Definition
 
 AT_RUNTIME = "<registered at runtime>"
 REGION = "<region of the client>"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import http.client
 import io
 import json
 import logging
@@ -20,8 +21,10 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import pytest
@@ -39,7 +42,8 @@ from ecs_block import (
     TaskFailed,
     TaskLaunchFailed,
 )
-from ecs_block.cli import VERBS
+from ecs_block.agent import Agent, RunQueue
+from ecs_block.agent.health import StatusServer
 from ecs_block.engine.clock import SystemClock
 from ecs_block.local import LocalCloud
 from ecs_block.plan.redact import Redactor
@@ -204,13 +208,14 @@ class Stage:
 
     def look_at(self, task: ECSTask) -> None:
         """Show a block in every way that hides what calls itself a secret."""
-        self.told |= {"repr": repr(task), "str": str(task), "preview": task.preview()}
+        self.told |= {"repr": repr(task), "str": str(task), "preview": task.preview(), "HTML": task._repr_html_()}
         self.told["repr of credentials"] = repr(task.aws_credentials)
         self.told["repr of patches"] = repr(task.task_customizations)
 
     def result(self, result: Any) -> None:
         """Keep what a result says."""
         self.told |= {"repr of result": repr(result), "JSON of result": result.model_dump_json()}
+        self.told |= {"timeline of result": result.timeline(), "HTML of result": result._repr_html_()}
         self.told["result in words"] = result.headline() + result.describe_failure()
 
     def broken(self, error: BaseException) -> None:
@@ -452,7 +457,9 @@ def is_mapped(stage):
         "RunTask", call=2, fault=Error("InvalidParameterException", f"no: {stage.canaries.given['the session token']}")
     )
     commands = [stage.task.command, [*stage.task.command, "more"], ["/no/such/program"]]
-    for result in stage.task.map(commands, max_concurrency=1, on_event=stage.events.append, output=stage.output):
+    results = stage.task.map(commands, max_concurrency=1, on_event=stage.events.append, output=stage.output)
+    stage.told |= {"results": repr(results), "timelines": results.timeline(), "HTML of results": results._repr_html_()}
+    for result in results:
         stage.result(result)
         if result.error is not None:
             stage.broken(result.error)
@@ -508,12 +515,12 @@ class Shell:
         }
         stage.canaries.given["AWS_SECRET_ACCESS_KEY"] = stage.cloud.environment["AWS_SECRET_ACCESS_KEY"]
 
-    def __call__(self, *words: str, stdin: str = "") -> int:
+    def __call__(self, *words: str, variables: dict[str, str] | None = None) -> int:
         """Run it, and keep what it says."""
         done = subprocess.run(
             [sys.executable, "-m", "ecs_block.cli", *words],
-            env=self.variables,
-            input=stdin,
+            env=self.variables | (variables or {}),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )
@@ -525,49 +532,70 @@ class Shell:
         return done.returncode
 
 
-@pytest.mark.parametrize("how", [("--debug",), ("--debug", "--output", "json")], ids=" ".join)
-def test_the_command_tells_no_secret(stage, search, how):
-    """Options, files of variables and blocks hold secrets; runs go well and badly; both streams are searched."""
+def on_the_line(stage: Stage) -> tuple[list[str], list[str]]:
+    """Give the options of a block that is full of secrets, and a command."""
     called = stage.canaries.called
     (stage.folder / "variables").write_text(
         f"API_KEY={called('a file of variables')}\nDB_PASSWORD={called('another line')}\n"
     )
-    (stage.folder / "block.json").write_text(
-        json.dumps(
-            {"env": {"WRITTEN": {"$secret": f"value:{stage.canaries.hidden('a block file')}"}}, "launch_type": "EC2"}
-        )
-    )
+    written = {"$secret": f"value:{stage.canaries.hidden('a block file')}"}
+    block, patch = stage.folder / "block.json", {"name": "PATCH_TOKEN", "value": called("a patch of the command")}
+    block.write_text(json.dumps({"env": {"WRITTEN": written}, "launch_type": "EC2"}))
     options = [
-        *(
-            "-f",
-            str(stage.folder / "block.json"),
-            "--env-file",
-            str(stage.folder / "variables"),
-            "--execution-role",
-            ROLE,
-        ),
+        *("-f", str(block), "--env-file", str(stage.folder / "variables"), "--execution-role", ROLE),
         *("-e", f"AUTH_TOKEN={called('an option')}", "--set", 'env.A={"$secret": "env:FROM_HERE"}'),
-        *("--set", f"labels.api-key={called('a setting')}"),
-        *(
-            "--patch",
-            json.dumps([{**PATCH, "value": {"name": "PATCH_TOKEN", "value": called("a patch of the command")}}]),
-        ),
+        *("--set", f"labels.api-key={called('a setting')}", "--patch", json.dumps([{**PATCH, "value": patch}])),
     ]
-    words = ["sh", "-c", f"PGPASSWORD={called('a script')} true; exit $0", f"--password={called('a word')}"]
-    shell = Shell(stage)
+    return options, ["sh", "-c", f"PGPASSWORD={called('a script')} true; exit $0", f"--password={called('a word')}"]
+
+
+@pytest.mark.parametrize("how", [("--debug",), ("--debug", "--output", "json")], ids=" ".join)
+def test_the_command_tells_no_secret(stage, search, how):
+    """Options, files of variables and blocks hold secrets; runs go well and badly; both streams are searched."""
+    shell, (options, words) = Shell(stage), on_the_line(stage)
     assert shell("run", *how, *options, "--", "true", *words[3:]) == 0
     assert shell("run", *how, *options, "--", *words[:3], "3") == 3
     assert shell("run", *how, *options, "--timeout", "1", "--", "sh", "-c", "sleep 20", *words[3:]) == 124
     assert shell("run", *how, *options, "--cluster", "nowhere", "--", *words) == 125
     assert shell("run", *how, *options, "--patch", '[{"op": "remove", "path": "/x"}]', "--", *words) == 2
     assert shell("run", *how, *options, "--set", "cpu=many", "--", *words) == 2
+    assert shell("run", *how, *options, "--dry-run", "--", *words) == 0
     assert shell("preview", "--debug", *options, "--", *words) == 0
     for verb in (("ps", "--all"), ("check", *options, "--", *words), ("resume",)):
-        if verb[0] in VERBS:
-            shell(verb[0], *how, *verb[1:])
+        shell(verb[0], *how, *verb[1:])
     sent = json.dumps([task["overrides"] for task in stage.cloud.tasks], default=str)
     assert stage.canaries.given["a variable of the shell"] in sent
     assert stage.canaries.named["a file of variables"] in sent
+    search()
+
+
+def test_pages_and_lists_tell_no_secret(stage, search):
+    """What is shown of runs that are over, of many at once, and of what would be sent or allowed."""
+    shell, (options, words) = Shell(stage), on_the_line(stage)
+    many = stage.folder / "many"
+    many.write_text(f"0 --password={stage.canaries.called('a line of a map')}\n3 --password {words[-1]}\n")
+    assert shell("run", "--run-id", "many", "--output", "json", *options, "--map", str(many), "--", *words[:3]) == 3
+    assert shell("run", "--run-id", "one", *options, "--", *words[:3], "0") == 0
+    assert shell("preview", "--diff", *options, "-e", "DB_PASSWORD=other", "--cpu", "512", "--", *words) == 1
+    assert shell("iam-policy", "--all", "--check", *options, "--", *words) == 0
+    for name in ("one", "many"):
+        assert shell("report", name, "-o", "-") == 0
+        assert "<html" in [text for where, text in stage.told.items() if where.startswith("stdout")][-1]
+    for verb in (("logs", "one"), ("wait", "one"), ("stop", "one"), ("ps", "--all", "--output", "json")):
+        assert shell(*verb, "--debug") == 0
+    for line in ("logs ", "wait o", "run --block ", f"run -e AUTH_TOKEN={stage.canaries.named['an option']} --"):
+        complete = ["ecs-block", *line.split(" ")]
+        variables = {"COMP_WORDS": "\n".join(complete), "COMP_CWORD": str(len(complete) - 1)}
+        assert shell("completion", variables={"_ECS_BLOCK_COMPLETE": "bash_complete", **variables}) == 0
+    service = (
+        "--queue",
+        "https://sqs.us-east-1.amazonaws.com/123456789012/jobs",
+        "--task-role",
+        ROLE,
+        "--subnet",
+        "a-1",
+    )
+    assert shell("worker", "service-definition", "--image", "a", "--execution-role", ROLE, *service) == 0
     search()
 
 
@@ -583,3 +611,102 @@ def test_saved_by_the_command(stage, search):
     assert stage.canaries.given["a saved secret"] in saved.read_text()
     saved.unlink()
     search()
+
+
+def test_imported_by_the_command(stage, search):
+    """A block that another tool wrote, with its secrets: told without them, and kept only if that is asked for."""
+    shell, file = Shell(stage), stage.folder / "theirs.json"
+    keys = {
+        "aws_access_key_id": "AKIDEXAMPLE",
+        "aws_secret_access_key": stage.canaries.hidden("an imported key", plain=True),
+    }
+    variables = {"DB_PASSWORD": stage.canaries.called("an imported variable")}
+    theirs = {"block_type_slug": "ecs-task", "command": ["true"], "env": variables, "aws_credentials": keys}
+    file.write_text(json.dumps(theirs))
+    assert shell("block", "import", "--debug", str(file)) == 2
+    assert shell("block", "import", "--debug", "--include-secrets", "--name", "theirs", str(file)) == 0
+    for verb in (("show", "theirs"), ("ls",)):
+        assert shell("block", *verb) == 0
+    saved = stage.folder / "home" / "blocks" / "ecs-task" / "theirs.json"
+    assert stage.canaries.given["an imported key"] in saved.read_text()
+    saved.unlink()
+    search()
+
+
+# --- the agent ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_agent_tells_no_secret(stage, search):
+    """Jobs that are run, fail, are refused and cannot be read: lines, events, status, health, page, reasons, its own files."""
+    called = stage.canaries.called
+    poison = called("a message that is none")
+    bodies = [
+        *(_job(called, name, ["sh", "-c", f"exit {code}"]) for name, code in (("good", 0), ("bad", 3), ("refused", 0))),
+        json.dumps({"id": "wrong", "env": {"DB_PASSWORD": [poison]}, "password": poison, "labels": {"token": poison}}),
+        json.dumps({"id": "unclosed", "command": f'--password={poison} "'}),
+        f'{{"password": "{poison}"',
+        f"DB_PASSWORD={poison}",
+    ]
+    with _unheard():
+        url, dead = _queues(stage.cloud, bodies)
+    said = Error("InvalidParameterException", f"no: {stage.canaries.given['the session token']}")
+    stage.wire.on("RunTask", said, call=None, when=lambda seen: "refused" in json.dumps(seen.body["overrides"]))
+    queue = RunQueue(url, stage.task.aws_credentials)
+    agent = Agent(queue, block=stage.task, max_polls=2, poll_seconds=1, on_event=stage.events.append)
+    agent.start()
+    assert agent.view.counts["done"] == agent.view.counts["failed"] == 1
+    stage.told |= _status(agent)
+    with _unheard():
+        reasons = _reasons(stage.cloud, dead)
+    assert set(reasons) == set(bodies[2:])
+    stage.told["reasons"] = "\n".join(reasons.values())  # the messages themselves are handed on as they came
+    search()
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """What other clients than ours log is their own affair."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def _queues(cloud: LocalCloud, bodies: list[str]) -> tuple[str, str]:
+    """Make a queue with these messages, and one for its dead letters."""
+    sqs = cloud.client("sqs")
+    dead = sqs.create_queue(QueueName="canary-dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
+    url = sqs.create_queue(QueueName="canary", Attributes={"RedrivePolicy": redrive})["QueueUrl"]
+    for body in bodies:
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    return url, dead
+
+
+def _reasons(cloud: LocalCloud, dead: str) -> dict[str, str]:
+    """What is said of each dead letter, by its text."""
+    sqs, reasons = cloud.client("sqs"), {}
+    while messages := sqs.receive_message(QueueUrl=dead, MessageAttributeNames=["All"]).get("Messages"):
+        reasons |= {message["Body"]: json.dumps(message["MessageAttributes"]) for message in messages}
+    return reasons
+
+
+def _status(agent: Agent) -> dict[str, str]:
+    """What the agent's status server answers."""
+    server, told = StatusServer("http://127.0.0.1:0", agent.view), {}
+    server.start()
+    for path in ("/", "/api/health", "/api/status"):
+        with closing(http.client.HTTPConnection(urlsplit(server.url).netloc)) as line:
+            line.request("GET", path)
+            told[f"status {path}"] = line.getresponse().read().decode()
+    server.stop()
+    assert all("good" in told[path] for path in ("status /", "status /api/status"))
+    return told
+
+
+def _job(called: Callable[[str], str], name: str, command: list[str]) -> str:
+    """Make a job with secrets wherever one can be."""
+    words = [*command, f"--password={called(f'a word of the job {name}')}"]
+    variables = {"API_TOKEN": called(f"a variable of the job {name}")}
+    parameters = {"password": called(f"a parameter of the job {name}")}
+    return json.dumps({"id": name, "name": name, "command": words, "env": variables, "parameters": parameters})

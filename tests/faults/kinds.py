@@ -49,6 +49,17 @@ class Delay(Fault):
 
 
 @dataclass(frozen=True)
+class Meanwhile(Fault):
+    """Something else is done first; the call itself goes through."""
+
+    work: Callable[[], object]
+
+    def meet(self, call: Call) -> Answer:
+        self.work()
+        return call.forward()
+
+
+@dataclass(frozen=True)
 class _Instead(Fault):
     """What the client gets instead of the cloud's answer; the cloud is not asked at all, unless `after`."""
 

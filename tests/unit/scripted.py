@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import inspect
 import itertools
@@ -14,6 +15,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import trio.testing
 
 from ecs_block import ECSTask
 from ecs_block.engine.conversation import Conversation
@@ -47,17 +49,34 @@ class SimulatedClock:
         return self._random.random()
 
     async def sleep(self, seconds: float) -> None:
+        await self.wake_in(seconds).wait()
+
+    def wake_in(self, seconds: float) -> anyio.Event:
+        """Give an event that is set after some seconds."""
         wake = anyio.Event()
         heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), wake))
-        await wake.wait()
+        return wake
 
     async def drive(self) -> None:
         while True:
-            for _ in range(20):
-                await anyio.lowlevel.checkpoint()
+            await everybody_waits()
             if self._sleepers:
                 self._now, _, wake = heapq.heappop(self._sleepers)
                 wake.set()
+
+
+async def everybody_waits() -> None:
+    """Return when no other task of this event loop has anything to do."""
+    try:
+        this = asyncio.current_task()
+    except RuntimeError:
+        await trio.testing.wait_all_tasks_blocked()
+        return
+    while True:  # anyio's own function looks ten times a second
+        await asyncio.sleep(0)
+        waiters = [task._fut_waiter for task in asyncio.all_tasks() if task is not this]  # type: ignore[attr-defined]
+        if all(waiter is not None and not waiter.done() for waiter in waiters):
+            return
 
 
 def simulate(work: Callable[[SimulatedClock], Awaitable[Any]], backend: str = "asyncio") -> Any:

@@ -16,10 +16,8 @@ What the world is like:
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import copy
-import heapq
 import itertools
 import logging
 import random
@@ -141,45 +139,41 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Interrupt:
+class ToCommand:
+    """What befalls one of the commands that run."""
+
+    which: int = 0
+
+
+class Interrupt(ToCommand):
     """Ctrl-C."""
 
-    which: int = 0
 
-
-@dataclass(frozen=True)
-class Detach:
+class Detach(ToCommand):
     """A second Ctrl-C."""
 
-    which: int = 0
 
-
-@dataclass(frozen=True)
-class Die:
+class Die(ToCommand):
     """The process of a command gets SIGKILL."""
 
-    which: int = 0
-
 
 @dataclass(frozen=True)
-class Stop:
+class ToJob:
+    """What befalls the tasks of a job."""
+
+    job: int = 0
+
+
+class Stop(ToJob):
     """`ecs-block stop` by another process: told to the journal, and to the cloud."""
 
-    job: int = 0
 
-
-@dataclass(frozen=True)
-class StopByHand:
+class StopByHand(ToJob):
     """StopTask by somebody in the console."""
 
-    job: int = 0
 
-
-@dataclass(frozen=True)
-class Reclaim:
+class Reclaim(ToJob):
     """Spot takes the tasks away."""
-
-    job: int = 0
 
 
 @dataclass(frozen=True)
@@ -237,37 +231,6 @@ class Story:
 
 
 # --- time --------------------------------------------------------------------------------------------------------------
-
-
-class Time(SimulatedClock):
-    """The machine's monotonic clock. It goes on when all processes wait."""
-
-    async def drive(self) -> None:
-        while True:
-            await _all_waiting()
-            if self._sleepers:
-                self._now, _, wake = heapq.heappop(self._sleepers)
-                wake.set()
-
-    def wake_in(self, seconds: float) -> anyio.Event:
-        """Give an event that is set after some seconds."""
-        wake = anyio.Event()
-        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), wake))
-        return wake
-
-
-async def _all_waiting() -> None:
-    """Let the others run until they all wait; a few rounds suffice, and cancelled scopes may never be still."""
-    try:
-        ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
-    except RuntimeError:
-        for _ in range(20):
-            await anyio.lowlevel.checkpoint()
-        return
-    for _ in range(30):
-        await asyncio.sleep(0)
-        if not ready:
-            return
 
 
 class ProcessClock:
@@ -854,7 +817,7 @@ class World:
         self.group = group
         self.heard = heard
         self.journal = folder / "journal.sqlite3"
-        self.time = Time(story.seed)
+        self.time = SimulatedClock(story.seed)  # the machine's monotonic clock
         self.slept = 0.0
         self.wall_is_off = 0.0
         self.numbers: Iterator[int] = iter(range(1, 10**9))
@@ -1121,7 +1084,7 @@ class Rules:
         )
         if not over and not any(entry.stop_reason for entry in entries):
             self.broken("I7", f"{command} was interrupted, and no stop is recorded")
-        if command.detached or world.story.lag or not world.faultless_since(since):
+        if command.detached or not world.faultless_since(since):
             return
         for arn in filter(world.cloud.is_left, world.cloud.of(command.run_id)):
             self.broken("left running", f"{command} was interrupted, and did not stop {_short(arn)}")

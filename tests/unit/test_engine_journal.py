@@ -832,6 +832,8 @@ class Model:
 
     def sending(self, number: int, token: str, tries: int) -> None:
         entry = self.entries[number]
+        if entry["stop_reason"]:
+            return
         new = token != entry["token"]
         if tries < entry["tries"] or (tries == entry["tries"] and new and entry["sent_at"]):
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,49 +37,40 @@ class World:
 
     async def run(self, run_id: str = "nightly", **fields: Any):
         """Run as a process of its own would."""
-        books = self.journal()
-        try:
+        with closing(self.journal()) as books:
             return await engine.run(make_run(self.aws, self.clock, run_id=run_id, journal=books, **fields))
-        finally:
-            books.close()
 
     async def crash_at(self, moment: str, *, time: int = 1, **fields: Any) -> None:
         """Run, and lose power when the launch comes to a moment for the first or a later time."""
-        books = self.journal()
         passed = itertools.count(1)
 
         def reached(name: str) -> None:
             if name == moment and next(passed) == time:
                 raise PowerCut
 
-        try:
-            with pytest.MonkeyPatch.context() as patch:
-                for module in ("launch", "once_only", "record"):
-                    patch.setattr(f"ecs_block.engine.{module}.reached", reached)
-                await engine.run(make_run(self.aws, self.clock, run_id="nightly", journal=books, **fields))
-        except PowerCut:
-            return
-        finally:
-            books.close()
-        raise AssertionError(f"the run did not come to {moment}")
+        with pytest.MonkeyPatch.context() as patch, suppress(PowerCut):
+            for module in ("launch", "once_only", "record"):
+                patch.setattr(f"ecs_block.engine.{module}.reached", reached)
+            await self.run(**fields)
+            raise AssertionError(f"the run did not come to {moment}")
 
     def entries(self):
         """Read what the journal holds."""
-        books = self.journal()
-        try:
+        with closing(self.journal()) as books:
             return books.latest()
-        finally:
-            books.close()
 
 
-@pytest.fixture
-def world(backend, tmp_path):
-    """Give a function that tells a story in simulated time."""
+def told_in(kind: type[World]) -> Any:
+    """Make a fixture: a function that tells a story of a world in simulated time."""
 
-    def tell(story: Callable[[World], Any]) -> Any:
-        return simulate(lambda clock: story(World(clock, tmp_path)), backend)
+    @pytest.fixture
+    def tell(backend, tmp_path):
+        return lambda story: simulate(lambda clock: story(kind(clock, tmp_path)), backend)
 
     return tell
+
+
+world = told_in(World)
 
 
 def test_the_first_run_is_recorded_from_intent_to_outcome(world):

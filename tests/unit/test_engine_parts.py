@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from scripted import FakeAws, life_of, lost, make_run, refused, simulate
-from test_engine_once_only import PowerCut, World
+from test_engine_once_only import PowerCut, World, told_in
 
 from ecs_block.engine import run as engine
 from ecs_block.engine.journal import Journal
@@ -40,10 +40,7 @@ def power_cut(*args: Any, **named: Any) -> float:
     raise PowerCut
 
 
-@pytest.fixture
-def world(backend, tmp_path):
-    """Give a function that tells a story in simulated time."""
-    return lambda story: simulate(lambda clock: story(World(clock, tmp_path)), backend)
+world = told_in(World)
 
 
 @pytest.fixture

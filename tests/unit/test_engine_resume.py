@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import anyio
 import pytest
-from scripted import After, life_of, lost, make_run, refused, simulate
-from test_engine_once_only import World
+from scripted import After, life_of, lost, make_run, refused
+from test_engine_once_only import World, told_in
 
 from ecs_block.engine import run as engine
 from ecs_block.engine import stop
@@ -30,36 +31,23 @@ class Left(World):
 
     async def resume(self, *run_ids: str, wait: bool = True, only: Any = None) -> list[Found]:
         """Resume as a process of its own would: all that is unfinished, or these runs."""
-        books = self.journal()
 
         def run_of(entry):
             if only is not None:
                 only(entry)
             return make_run(self.aws, self.clock, run_id=entry.run_id, journal=books, stop_on_interrupt=False)
 
-        entries = [entry for name in run_ids for entry in books.named(name)] or books.unfinished()
-        try:
+        with closing(self.journal()) as books:
+            entries = [entry for name in run_ids for entry in books.named(name)] or books.unfinished()
             return await resume(entries, run_of, lambda found: None, wait=wait)
-        finally:
-            books.close()
 
     async def start(self, **fields: Any) -> str:
         """Start a run and leave it, as `run --detach` does."""
-        books = self.journal()
-        try:
+        with closing(self.journal()) as books:
             return await engine.start(make_run(self.aws, self.clock, run_id="nightly", journal=books, **fields))
-        finally:
-            books.close()
 
 
-@pytest.fixture
-def left(backend, tmp_path):
-    """Give a function that tells a story in simulated time."""
-
-    def tell(story: Callable[[Left], Any]) -> Any:
-        return simulate(lambda clock: story(Left(clock, tmp_path)), backend)
-
-    return tell
+left = told_in(Left)
 
 
 @pytest.mark.parametrize("moment", ["sending", "answered", "launched"])

@@ -117,6 +117,43 @@ def test_stories(story: Story) -> None:
     assert not world.rules.breaches, "\n".join(world.told)
 
 
+# A launch whose answer was lost with its process; then another process takes it up, and a stop is asked for.
+CUT_OFF = (0.0, Start(doom=Moment("answered")))
+
+
+@pytest.mark.parametrize("opened", [True, False], ids=["whole request", "with secrets"])
+@pytest.mark.parametrize("lag", [0.0, 5.0])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(((1.0, Stop()), (0.1, Start())), id="before it is taken up"),
+        pytest.param(((1.0, Start()), (0.0, Stop())), id="while it is taken up"),
+        pytest.param(((1.0, Start(verb="resume")), (0.0, Stop())), id="while it is resumed"),
+    ],
+)
+def test_a_stop_of_a_launch_that_was_cut_off(steps: Any, lag: float, opened: bool) -> None:
+    """The task that was started is found and stopped, though it cannot be listed for some seconds."""
+    world = play(Story((CUT_OFF, *steps), (Job((Life(seconds=900.0),), open=opened),), lag))
+    assert not world.rules.breaches, "\n".join(world.told)
+    assert ends(world) == ["UserInitiated"]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("lag", [0.0, 5.0])
+@pytest.mark.parametrize("step", [Stop(), Interrupt()], ids=["by another process", "by Ctrl-C"])
+@pytest.mark.parametrize("after", [0.38, 0.42, 0.5], ids=["sending", "started", "answered"])
+def test_a_stop_during_a_launch(after: float, step: Any, lag: float, backend: str) -> None:
+    """The task is stopped, though it cannot be found for some seconds."""
+    world = play(Story(((0.0, Start()), (after, step)), (Job((Life(seconds=900.0),)),), lag), backend)
+    assert not world.rules.breaches, "\n".join(world.told)
+    assert ends(world) == ["UserInitiated"]
+
+
+def ends(world: Any) -> list[str]:
+    """How each task has ended."""
+    return [task["life"][-1][1]["stopCode"] for task in world.cloud.tasks.values()]
+
+
 # --- the rules notice what is broken -----------------------------------------------------------------------------------
 
 LONG = (Job((Life(seconds=900.0),), open=True),)

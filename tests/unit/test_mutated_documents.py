@@ -26,6 +26,7 @@ import pytest
 import yaml
 
 from ecs_block import AwsCredentials, Block, EcsBlockError, ECSTask, InvalidTask, JsonPatch
+from ecs_block.agent.job import Job, parse_job
 from ecs_block.aws import Aws
 from ecs_block.cli import fields as cli
 
@@ -131,10 +132,16 @@ PATCH: list[Any] = [
 JOB: dict[str, Any] = {
     "id": "7d0e9d3c-0000-4c5e-9a1b-1f2e3d4c5b6a",
     "name": "nightly report",
-    "block": "reports",
+    "version": 3,
     "command": ["python", "-m", "report", "--password", SECRET],
-    "env": {"STAGE": "test", "DB_PASSWORD": SECRET},
-    "labels": {"team": "data", "attempt": 1},
+    "env": {"STAGE": "test", "DB_PASSWORD": SECRET, "GONE": None, "LEVEL": 3},
+    "labels": ["data", "gpu"],
+    "parameters": {"day": "2026-11-21", "parts": [1, {"a": None}]},
+    "cpu": "1 vCPU",
+    "memory": 2048,
+    "task_run_request": {"count": 2},
+    "task_customizations": [{"op": "add", "path": "/group", "value": "other"}],
+    "values": {"cpu": 512},
 }
 GOOD: dict[str, Any] = {"block": BLOCK, "prefect": PREFECT, "boto3": BOTO3, "patch": PATCH, "job": JOB}
 REQUEST = {
@@ -276,9 +283,10 @@ class Case:
         self.kind = chance.choice(["block"] * 5 + ["prefect", "boto3", "patch", "patch", "job"])
         whole = copy.deepcopy(GOOD[self.kind])
         document = chance.sample(whole, chance.randint(1, 3)) if isinstance(whole, list) else some(whole, chance)
-        is_file = self.kind in ("block", "prefect", "job")
+        is_file = self.kind in ("block", "prefect")
         self.suffix = chance.choice([".json", ".json", ".yaml"]) if is_file else ".json"
-        way = chance.choice(["bytes", "tokens", "structure", "structure"])
+        # Who calls `from_boto3_kwargs` has read the document, so it is always one.
+        way = "structure" if self.kind == "boto3" else chance.choice(["bytes", "tokens", "structure", "structure"])
         if way == "structure":
             for _ in range(chance.choice([1, 1, 2, 4])):
                 document = break_structure(document, chance)
@@ -310,6 +318,8 @@ class Case:
             return self._as_patch()
         if self.kind == "boto3":
             return ECSTask.from_boto3_kwargs(**_mapping(self.data))
+        if self.kind == "job":
+            return parse_job(self.data if self.way_in % 2 else self.data.decode(errors="surrogateescape"))
         if self.way_in == 0 and self.suffix == ".json":
             return ECSTask.model_validate_json(self.data)
         if self.way_in == 1:
@@ -348,7 +358,7 @@ NOTHING_GIVEN = {
 
 
 def _mapping(data: bytes) -> dict[str, Any]:
-    """What a program that reads JSON hands to `from_boto3_kwargs`; it does not hand in what it cannot read."""
+    """What a program that reads JSON hands to `from_boto3_kwargs`; nothing where even JSON's reader gives up."""
     try:
         read = json.loads(data)
     except (ValueError, RecursionError):
@@ -436,7 +446,7 @@ def wrong_with(work: Callable[[], Any], *, secret: bool = True, seconds: float =
 def _uses(made: Any) -> list[str]:
     """Use what was made: it must be good for that, or say why not. Gives what it says then."""
     assert f"{made!r}{made}"
-    if isinstance(made, JsonPatch):
+    if isinstance(made, JsonPatch | Job):
         return []
     assert made.model_dump_json()
     try:
@@ -481,6 +491,7 @@ def test_good_documents_are_good(tmp_path: Path) -> None:
     assert ECSTask.load_from(tmp_path / "prefect.json").env["A"] == "1"
     assert ECSTask.from_boto3_kwargs(**copy.deepcopy(BOTO3)).container_name == "main"
     assert len(JsonPatch(json.dumps(PATCH))) == len(PATCH)
+    assert parse_job(json.dumps(JOB)).id == JOB["id"]
     assert not [*wrong_with(lambda: ECSTask(**{key: BLOCK[key] for key in BLOCK if key != "format_version"}))]
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import ecs_block
 from ecs_block import InvalidTask, errors, get_container, parse_task_identifier
-from ecs_block.arn import TaskIdentifier, cluster_of, family_of, same_cluster, short_name
+from ecs_block.arn import TaskIdentifier, cluster_of, same_cluster, short_name
 
 CLUSTER = "arn:aws:ecs:us-east-1:123456789012:cluster/batch"
 TASK = "arn:aws:ecs:us-east-1:123456789012:task/batch/0123456789abcdef"
@@ -67,11 +67,9 @@ def test_clusters_are_compared_in_any_spelling(one: str, other: str, same: bool)
 
 
 def test_short_names() -> None:
-    """The last part of an ARN is its name; the family of a definition has no revision."""
+    """The last part of an ARN is its name."""
     assert (short_name(CLUSTER), short_name(TASK), short_name("batch")) == ("batch", "0123456789abcdef", "batch")
     assert (cluster_of(TASK), cluster_of(OLD_TASK), cluster_of("x")) == ("batch", None, None)
-    arn = "arn:aws:ecs:us-east-1:123456789012:task-definition/family:3"
-    assert [family_of(name) for name in (arn, "family:3", "family")] == ["family"] * 3
 
 
 def test_containers_are_found_by_name() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ecs_block import ECSTask, InvalidTask
 from ecs_block.aws import input_shape, output_only
 from ecs_block.plan import definition as definitions
-from ecs_block.plan import shape
+from ecs_block.plan import sameness, shape
 
 chances = st.randoms(use_true_random=False)
 
@@ -29,9 +29,9 @@ def test_what_aws_gives_back_is_the_same(definition: dict[str, Any], launch_type
         definition["networkMode"] = "awsvpc"
     own = prepared(task_definition=definition, launch_type=launch_type)
     returned = as_registered(own, chance)
-    assert definitions.differences(own, returned, output_only()) == []
-    assert definitions.same(own, returned, output_only())
-    assert definitions.fingerprint(own, output_only()) == definitions.fingerprint(returned, output_only())
+    assert sameness.differences(own, returned, output_only()) == []
+    assert sameness.same(own, returned, output_only())
+    assert sameness.fingerprint(own, output_only()) == sameness.fingerprint(returned, output_only())
 
 
 @given(task_definitions(), st.data())
@@ -40,9 +40,9 @@ def test_any_changed_leaf_differs(definition: dict[str, Any], data: st.DataObjec
     changed = copy.deepcopy(definition)
     holder, key = data.draw(st.sampled_from(list(leaves(changed))))
     holder[key] = another(holder[key])
-    assert not definitions.same(definition, as_registered(changed, random.Random(0)), output_only())
-    assert definitions.fingerprint(definition) != definitions.fingerprint(changed)
-    assert definitions.differences(definition, changed)
+    assert not sameness.same(definition, as_registered(changed, random.Random(0)), output_only())
+    assert sameness.fingerprint(definition) != sameness.fingerprint(changed)
+    assert sameness.differences(definition, changed)
 
 
 @given(task_definitions(), st.data())
@@ -52,7 +52,7 @@ def test_any_removed_item_differs(definition: dict[str, Any], data: st.DataObjec
     full = [value for value in values(changed) if isinstance(value, list) and value]
     chosen = data.draw(st.sampled_from(full))
     del chosen[data.draw(st.integers(0, len(chosen) - 1))]
-    assert not definitions.same(definition, changed)
+    assert not sameness.same(definition, changed)
 
 
 @given(task_definitions(), st.data())
@@ -63,15 +63,15 @@ def test_the_order_of_words_counts(definition: dict[str, Any], data: st.DataObje
     changed = copy.deepcopy(definition)
     changed["containerDefinitions"][0]["command"] = data.draw(st.permutations(container["command"]))
     assume(changed != definition)
-    assert not definitions.same(definition, changed)
+    assert not sameness.same(definition, changed)
 
 
 @given(task_definitions())
 def test_the_canonical_form_is_final(definition: dict[str, Any]) -> None:
     """The canonical form of a canonical form is that form, and the definition itself is not touched."""
     before = copy.deepcopy(definition)
-    form = definitions.canonical(definition)
-    assert definitions.canonical(form) == form
+    form = sameness.canonical(definition)
+    assert sameness.canonical(form) == form
     assert definition == before
 
 
@@ -134,7 +134,7 @@ DIFFERENT = {
 @pytest.mark.parametrize("pair", DIFFERENT.values(), ids=DIFFERENT)
 def test_different(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """False, 0 and an empty text of the user's own count: they are not the same as nothing."""
-    assert not definitions.same(*pair)
+    assert not sameness.same(*pair)
 
 
 TMPFS = {"containerPath": "/t", "size": 1}
@@ -152,8 +152,8 @@ IN_ORDER = {
 @pytest.mark.parametrize("made_of", IN_ORDER.values(), ids=IN_ORDER)
 def test_lists_with_an_order(made_of: Callable[[list[str]], dict[str, Any]]) -> None:
     """Where docker or the program goes by the order of a list, another order is another definition."""
-    assert not definitions.same(made_of(["a", "b"]), made_of(["b", "a"]))
-    assert definitions.same(made_of(["b", "a"]), made_of(["b", "a"]))
+    assert not sameness.same(made_of(["a", "b"]), made_of(["b", "a"]))
+    assert sameness.same(made_of(["b", "a"]), made_of(["b", "a"]))
 
 
 SAME = {
@@ -172,14 +172,14 @@ SAME = {
 @pytest.mark.parametrize("pair", SAME.values(), ids=SAME)
 def test_same(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """What AWS fills in, tags, and another spelling of a size make no other definition."""
-    assert definitions.same(*pair)
+    assert sameness.same(*pair)
 
 
 def test_differences_name_paths_and_no_values() -> None:
     """A difference is told by its path, containers and variables by name; the values may be secret."""
     one = of(environment=[{"name": "A", "value": "hunter2"}], image="old")
     other = of(environment=[{"name": "A", "value": "hunter3"}, {"name": "B", "value": "hunter4"}], image="new")
-    assert definitions.differences(one, other) == [
+    assert sameness.differences(one, other) == [
         "containerDefinitions[main].environment[A].value: changed",
         "containerDefinitions[main].environment[B]: added",
         "containerDefinitions[main].image: changed",
@@ -190,7 +190,7 @@ def test_differences_name_paths_and_no_values() -> None:
 def test_a_described_definition_can_be_registered_again(definition: dict[str, Any], chance: random.Random) -> None:
     """Without what only AWS writes, a described definition is one that RegisterTaskDefinition takes."""
     definition.setdefault("family", "f")
-    copied = definitions.registrable(as_registered(definition, chance), output_only())
+    copied = sameness.registrable(as_registered(definition, chance), output_only())
     assert shape.problems(copied, input_shape("RegisterTaskDefinition"), "d") == []
 
 
@@ -278,7 +278,7 @@ def test_roles_and_sizes_of_a_linked_run_leave_the_definition_alone() -> None:
     made = prepared(
         LINKED, task_definition_arn="linked", task_role_arn="r", execution_role_arn=ROLE, cpu=512, memory=1024
     )
-    assert definitions.same(made, LINKED, output_only())
+    assert sameness.same(made, LINKED, output_only())
 
 
 SIZES = [

@@ -160,6 +160,24 @@ def test_a_payload_is_masked_by_its_names() -> None:
     assert shown["repositoryCredentials"] == {"credentialsParameter": "arn"}
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('{"password": "x", "day": "x"}', '{"password": "**********", "day": "x"}'),
+        ('{"a":{"api-key":5,"b":[{"token":"q\\"q"}]}}', '{"a":{"api-key":"**********","b":[{"token":"**********"}]}}'),
+        ('curl -d \'{"client_secret" : "x"}\' /', 'curl -d \'{"client_secret" : "**********"}\' /'),
+        ('{"secrets": [{"name": "A"}], "tokens": {}}', '{"secrets": [{"name": "A"}], "tokens": {}}'),
+        ('say "password": ', 'say "password": '),
+    ],
+)
+def test_json_within_a_text(text: str, shown: str) -> None:
+    """A member whose name says that it is secret is masked, in a variable and in a command."""
+    assert Redactor().payload({"environment": [{"name": "CONFIG", "value": text}], "command": ["sh", text]}) == {
+        "environment": [{"name": "CONFIG", "value": shown}],
+        "command": ["sh", shown],
+    }
+
+
 @pytest.mark.parametrize("value", ["<hunter2", "<secret from env:X> hunter2", "<registered at runtime>"])
 def test_only_the_placeholder_of_a_reference_is_shown(value: str) -> None:
     """Under a secret name only `<secret from …>` stays: another value may begin with `<` as well."""
