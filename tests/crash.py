@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 PATIENCE = 120  # seconds after which a command hangs
+NOBODY = "|"  # a stdout whose reader has gone away
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Started:
     def stdout(self) -> str:
         """What it has written so far."""
         return (self._folder / f"{self._number}.out").read_text()
+
+    @property
+    def over(self) -> bool:
+        """True when it has ended."""
+        return self._crew._ends[self._number].done()
 
     def signal(self, number: int) -> None:
         """Send it a signal; one that has ended meanwhile gets none."""
@@ -102,8 +108,13 @@ class Crew:
         variables: Mapping[str, str],
         kill_after: float | None = None,
         stdin: str | None = None,
+        stdout: str | None = None,
+        terminal: str | None = None,
     ) -> Started:
-        """Start `ecs-block` with these words here; kill it (SIGKILL) after some seconds, if it has not ended by then."""
+        """Start `ecs-block` with these words here; kill it (SIGKILL) after some seconds, if it has not ended by then.
+
+        Its stdout may be another file, or `NOBODY`; all its streams may be a terminal, which becomes its own.
+        """
         with self._lock:
             number = len(self._ends)
             self._ends[number] = Future()
@@ -113,6 +124,7 @@ class Crew:
             (self._folder / f"{number}.in").write_text(stdin)
         order = {"number": number, "words": list(words), "variables": dict(variables), "kill_after": kill_after}
         order |= {"folder": os.getcwd(), "stdin": os.devnull if stdin is None else str(self._folder / f"{number}.in")}
+        order |= {"stdout": stdout, "terminal": terminal}
         self._send(order | {"streams": str(self._folder / str(number))})
         return Started(self, number, self._folder)
 
@@ -218,14 +230,24 @@ def _become(order: Mapping[str, Any]) -> None:
     os.setsid()
     os.chdir(order["folder"])
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    out, err = order["streams"] + ".out", order["streams"] + ".err"
-    for descriptor, name, how in ((0, order["stdin"], os.O_RDONLY), (1, out, flags), (2, err, flags)):
-        opened = os.open(name, how, 0o600)
+    out, err = order["stdout"] or order["streams"] + ".out", order["streams"] + ".err"
+    streams = [(0, order["stdin"], os.O_RDONLY), (1, out, flags), (2, err, flags)]
+    if order["terminal"] is not None:
+        streams = [(descriptor, order["terminal"], os.O_RDWR) for descriptor in range(3)]
+    for descriptor, name, how in streams:
+        opened = _to_nobody() if name == NOBODY else os.open(name, how, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
     os.environ.clear()
     os.environ.update(order["variables"])
     time.tzset()
+
+
+def _to_nobody() -> int:
+    """Open a pipe from which nobody reads any more, as after `| head`."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    return theirs
 
 
 def _load() -> None:

@@ -127,12 +127,13 @@ class Agent:
             self.queue, books, receipts, work, self.view, self._clock, limit=self.limit, max_polls=self.max_polls,
             wait=self.poll_seconds,
         )  # fmt: skip
-        await self._greet(loop)
         self._call, self._loop = into_this_loop(), loop
-        if self._stopped:
-            return
-        with self._status(), _signals(self.stop):
-            await loop.run()
+        with _signals(self.stop):
+            await self._greet(loop)
+            if self._stopped:
+                return
+            with self._status():
+                await loop.run()
         logger.info("The agent %s has ended; tasks that run go on.", self.name, extra={"state": "stopped"})
 
     def stop(self) -> None:
@@ -241,14 +242,12 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     soon = into_this_loop()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     ours = [number for number, handler in before.items() if _is_nobodys(handler)]
-    came: list[int] = []
+    timer = threading.Timer(LONGEST_END, _leave, [0])  # a call that hangs must not outlast who told us to end
+    timer.daemon = True
 
     def heard(number: int, frame: Any) -> None:
-        came.append(number)
-        if len(came) > 1:
+        if timer.ident is not None:
             _leave(128 + number)
-        timer = threading.Timer(LONGEST_END, _leave, [0])  # a call that hangs must not outlast who told us to end
-        timer.daemon = True
         timer.start()
         soon(stop)  # not here: what is interrupted may be just writing a line of the log
 
@@ -257,6 +256,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     finally:
+        timer.cancel()  # the program may go on
         for number in ours:
             signal.signal(number, before[number])
 

@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 # Each verb: its file, its object there, and its line in the overview.
@@ -69,10 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
         sys.exit(answer(os.environ[COMPLETION]))
     if words in ([], ["-h"], ["--help"]):
-        from ecs_block.cli.streams import print_out
+        from ecs_block.cli.streams import Unwritable, print_out
 
-        print_out(overview())
-        sys.exit(0)
+        words = ["--help"]
+        with suppress(Unwritable):  # which the frame of all verbs tells
+            print_out(overview())
+            sys.exit(0)
     from ecs_block.cli.verbs import code_of
 
     # Most of what a command loads (boto3, moto) stays to the end. Sweeping it for garbage, again and again while it is
@@ -80,4 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     gc.set_threshold(100_000)
     code = code_of(words)
     gc.freeze()
+    if code > 128:
+        from ecs_block.cli.interrupts import leave_soon
+
+        leave_soon(code)
     sys.exit(code)

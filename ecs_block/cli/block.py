@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +121,7 @@ def show(console: Console, name: str) -> int:
     """Show a saved block as JSON, with secrets masked."""
     from ecs_block.task import ECSTask
 
-    console.print_text(json.dumps(_masked(ECSTask.load(name)), indent=2, ensure_ascii=False, default=_as_json))
+    console.print_json(_masked(ECSTask.load(name)), default=_as_json)
     return 0
 
 
@@ -255,6 +253,5 @@ def schema(console: Console) -> int:
     """Show the JSON schema of a block, every field described."""
     from ecs_block.task import ECSTask
 
-    schema: Mapping[str, Any] = ECSTask.model_json_schema()
-    console.print_text(json.dumps(schema, indent=2, ensure_ascii=False))
+    console.print_json(ECSTask.model_json_schema())
     return 0

@@ -61,6 +61,7 @@ def check(console: Console, **given: Any) -> int:
     checkup = with_output(console, task_of(given), lambda task: task.check(on_finding=on_finding))
     if console.as_json:
         console.print_json(checkup.as_json())
+    console.check_written()
     if checkup:
         console.step("a run would work, as far as can be seen")
         return 0

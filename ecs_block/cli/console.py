@@ -1,8 +1,4 @@
-"""The voice of a command, and what it has heard of the run so far.
-
-The container's output is not ours: it goes to stdout as it comes. With `--output json` stdout holds one JSON value and
-nothing else, also when the command failed, and the container's output goes to stderr.
-"""
+"""The console of a command: it speaks, and has heard of the run so far; so it can tell how that ended, and what to do next."""
 
 from __future__ import annotations
 
@@ -10,14 +6,14 @@ import json
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal
 
 from ecs_block.arn import short_name
 from ecs_block.cli import exits
 from ecs_block.cli.results import masked, result_of
-from ecs_block.cli.streams import STDERR, STDOUT, Streams, TextStream, print_out
+from ecs_block.cli.speech import Speech
+from ecs_block.cli.streams import Unwritable
 from ecs_block.cli.terminal import is_pipe, is_terminal
-from ecs_block.cli.voice import Voice
 from ecs_block.cli.words import Hint, failure_of, name_of, step_of, success_of, task_id, to_get_at, verdict_of
 from ecs_block.errors import EcsBlockError
 
@@ -32,16 +28,11 @@ _IDENTIFIER = re.compile(rf"(?:[^\s:]\S*?::)?{_TASK_ARN}")
 _TAIL = 10  # lines of a failed task's output
 
 
-class Console:
+class Console(Speech):
     """The command's voice, and what it has heard of the run so far."""
 
     def __init__(self, *, debug: bool = False, quiet: bool = False, as_json: bool = False, query: Any = None) -> None:
-        self.debug = debug
-        self.as_json = as_json
-        self.raw = False
-        """True when the container's control sequences may reach the terminal."""
-        self.local = False
-        """True when the task's cloud ends with this process: then its ARNs are of no use to anybody."""
+        super().__init__(debug=debug, quiet=quiet, as_json=as_json, query=query)
         self.prints_lists = False
         """True for a command whose JSON is a list, and so not the result of one run."""
         self.run_id: str | None = None
@@ -57,69 +48,17 @@ class Console:
         """Says how to launch a run once more that has ended before."""
         self.left: Sequence[str] = ()
         """The tasks that were left to themselves by a second Ctrl-C."""
-        self._quiet = quiet
-        self._query = query
-        self._streams = Streams()
-        self._voice = Voice(self._streams)
         self._voice.named = self._named
         self._progress: Progress | None = None
         self._taken_up = False
         self._streamed = False
         self._interrupted = False
         self._ended: ECSTaskResult | None = None
-        self._said: set[str] = set()
-
-    @property
-    def container_output(self) -> TextIO:
-        """Where the container's output goes."""
-        return TextStream(self._streams, self._output, raw=self.raw)  # type: ignore[return-value]
-
-    @property
-    def _output(self) -> int:
-        return STDERR if self.as_json else STDOUT
-
-    @property
-    def output_is_coloured(self) -> bool:
-        """True when the container's output may be given colours of ours."""
-        return self._voice.terminal.coloured and is_terminal(self._output)
-
-    # --- our own lines ---------------------------------------------------------------------------------------------
-
-    def step(self, text: str, label: str = "note") -> None:
-        """Tell something that goes as it should."""
-        if not self._quiet:
-            self._voice.say("note", label, text)
-
-    def warning(self, text: str) -> None:
-        """Warn, once of the same thing."""
-        if text not in self._said:
-            self._said.add(text)
-            self._voice.say("warning", "warning", text)
-
-    def error(self, text: str) -> None:
-        """Tell why the command failed."""
-        self._voice.say("error", "error", text)
-
-    def failure(self, text: str, label: str = "failed") -> None:
-        """Tell what became of a run that did not succeed."""
-        self._voice.say("failure", label, text)
-
-    def hints(self, hints: Iterable[Hint]) -> None:
-        """Give the commands that are useful next."""
-        if self._quiet or self.local:
-            return
-        for hint in hints:
-            colon = "" if self._voice.in_columns else f"{hint.purpose}: "
-            self._voice.say("hint", hint.purpose, f"{colon}{hint.command}")
 
     def _named(self, text: str) -> str:
         """Name a task by its ARN, which `stop` and `wait` take; by its id where that will do."""
         short = self.local or (self._voice.in_columns and self.run_id is not None)
         return _IDENTIFIER.sub(lambda found: short_name(found[1]) if short else found[1], text)
-
-    def close(self, *, interrupted: bool = False) -> None:
-        """Wait until all is written."""
-        self._streams.close(interrupted=interrupted)
 
     # --- what happens ----------------------------------------------------------------------------------------------
 
@@ -182,7 +121,7 @@ class Console:
 
     def finish(self, result: ECSTaskResult) -> int:
         """Tell the result of a run, and give the exit code."""
-        self._streams.hide()
+        self._tell_what_was_lost()
         self._tell_if_recorded(result)
         word, more = verdict_of(result)
         if not result:
@@ -196,16 +135,21 @@ class Console:
 
     def finish_many(self, tone: Literal["step", "success", "failure"], text: str) -> None:
         """Tell the results of many runs in a line; as a step, where a signal has ended them."""
-        self._streams.hide()
+        if tone == "step":
+            self._streams.hide()
+        else:
+            self._tell_what_was_lost()
         label = {"step": "until then", "success": "succeeded", "failure": "failed"}[tone]
         if tone == "failure" or not self._quiet:
             text = text.replace(" succeeded", "") if tone == "success" and self._voice.in_columns else text
             self._voice.say("note" if tone == "step" else tone, label, text)
 
-    def told_one(self, label: str, text: str) -> None:
-        """Tell in a line of the terminal what became of one of many tasks."""
-        if not self._quiet:
-            self._voice.brief("note", label, text if self._voice.in_columns else f"  {label} {text}")
+    def _tell_what_was_lost(self) -> None:
+        """Warn where stdout has not taken all of the container's output. What the program did is not changed by it."""
+        try:
+            self.check_written()
+        except Unwritable as error:
+            self.warning(str(error))
 
     def _success(self, result: ECSTaskResult) -> str:
         one = f"task {task_id(result.identifier or '')} "
@@ -253,7 +197,7 @@ class Console:
                 self._after(result)
             if (hint := self.hint()) is not None:
                 self.step(hint)
-        if self.as_json and not self.prints_lists:
+        if self.as_json and not self.prints_lists and not isinstance(error, Unwritable):
             self._print_result(self._result_of(error))
         return exits.of_error(error)
 
@@ -270,8 +214,10 @@ class Console:
             self.step(hint)
 
     def _fate(self, *, goes_on: bool) -> str:
+        if self._ended is not None:  # before, where all that was left was to write out its lines
+            return "The task was stopped." if self._ended.outcome == "stopped" else "The task had ended before."
         if not goes_on:
-            return "" if self._ended is None else "The task was stopped."
+            return ""
         if self.local:
             return "The task was killed."
         return "The task may not have stopped yet." if self.left else "The task goes on."
@@ -292,23 +238,6 @@ class Console:
         if self.debug:
             self.failure(masked("".join(traceback.format_exception(error))))
         self.error(masked(f"{type(error).__name__}: {error}").replace("\n", " ") + hint)
-
-    # --- results on stdout -----------------------------------------------------------------------------------------
-
-    def print_text(self, text: str) -> None:
-        """Print a result on stdout."""
-        self.close()
-        print_out(text)
-
-    def print_line(self, text: str) -> None:
-        """Print one of several lines on stdout, without ever waiting for its reader."""
-        self._streams.write(STDOUT, text + "\n")
-
-    def print_json(self, value: Any) -> None:
-        """Print a JSON value on stdout, or what `--query` takes of it."""
-        if self._query is not None:
-            value = self._query.search(value)
-        self.print_text(json.dumps(value, indent=2, ensure_ascii=False))
 
     def _print_result(self, result: ECSTaskResult) -> None:
         self.print_json(json.loads(result.model_dump_json()))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -16,6 +15,7 @@ import click
 
 from ecs_block.cli.kinds import Choice, Duration
 from ecs_block.cli.offers import block_names, file_names, options_first
+from ecs_block.cli.stdin import STDIN, text_of_stdin
 from ecs_block.errors import InvalidTask
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def credentials_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_two_from_stdin(given: Mapping[str, Any]) -> None:
-    if [given["file"], *given["patches"]].count("-") > 1:
+    if [given["file"], *given["patches"]].count(STDIN) > 1:
         raise InvalidTask("Only one of --file and --patch can be read from stdin (-).")
 
 
@@ -160,15 +160,8 @@ def _base(file: str | None, block: str | None) -> dict[str, Any]:
     if block is not None:
         task = ECSTask.load(block)
     else:
-        task = ECSTask._read(_stdin(), Path("<stdin>")) if file == "-" else ECSTask.load_from(str(file))
+        task = ECSTask._read(text_of_stdin(), Path("<stdin>")) if file == STDIN else ECSTask.load_from(str(file))
     return {name: getattr(task, name) for name in task.model_fields_set}
-
-
-def _stdin() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig") if sys.stdin is not None else ""
-    except UnicodeDecodeError:
-        raise InvalidTask("What stands on stdin is not UTF-8 text.") from None
 
 
 def _text_of(path: str, option: str) -> str:
@@ -297,6 +290,6 @@ def _add_patches(fields: dict[str, Any], patches: Iterable[str]) -> None:
 
 
 def _patch_text(given: str) -> str:
-    if given == "-":
-        return _stdin()
+    if given == STDIN:
+        return text_of_stdin()
     return _text_of(given[1:], "--patch") if given.startswith("@") else given

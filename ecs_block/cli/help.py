@@ -126,4 +126,6 @@ def told(error: click.ClickException) -> str:
 
     command = error.ctx.command if error.ctx is not None else None
     known = [name for param in (command.params if command else ()) for name in param.opts if name.startswith("--")]
-    return f"No such option {error.option_name!r}.{did_you_mean(error.option_name, [*known, '--help'])}"
+    # Their dashes make even words that have nothing in common alike by a third.
+    nearest = did_you_mean(error.option_name, [*known, "--help"], alike=0.7)
+    return f"No such option {error.option_name!r}.{nearest}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
-from ecs_block.cli.console import Console
+if TYPE_CHECKING:
+    from ecs_block.cli.console import Console
+
+_PATIENCE = 2.0  # seconds for which a process that was told to end waits for answers of AWS
 
 
 @contextmanager
@@ -44,3 +48,16 @@ def _told_first(tell: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def leave_soon(code: int) -> None:
+    """Let the process end soon, though a request may be on its way that AWS does not answer; at once at another Ctrl-C.
+
+    Python waits for all threads at its end: for minutes, where nobody answers. What such a request does is found again by
+    the journal of runs.
+    """
+    with suppress(ValueError):  # not the main thread
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    timer = threading.Timer(_PATIENCE, os._exit, (code,))
+    timer.daemon = True
+    timer.start()

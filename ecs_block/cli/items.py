@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ecs_block.cli.stdin import STDIN, text_of_stdin
 from ecs_block.errors import InvalidTask
 
 if TYPE_CHECKING:
     from ecs_block.task import ECSTask
-
-STDIN = "-"
 
 
 class Item(NamedTuple):
@@ -42,9 +40,10 @@ def task_of_item(task: ECSTask, item: Item) -> ECSTask:
 
 
 def _text(path: str) -> str:
+    if path == STDIN:
+        return text_of_stdin()
     try:
-        given = sys.stdin.buffer.read() if path == STDIN and sys.stdin is not None else Path(path).read_bytes()
-        return given.decode("utf-8-sig")
+        return Path(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise InvalidTask(f"--map: {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

@@ -59,8 +59,16 @@ def entries_named(name: str, given: Mapping[str, Any]) -> list[Entry]:
 
 
 def _unknown(name: str) -> str:
+    from ecs_block.engine.journal import journal
+
     if name == LAST:
         return f"This machine's journal of runs knows no run.{_ARN_INSTEAD}"
+    if parts := dict.fromkeys(entry.run_id for entry in journal().of_map(name)):
+        of = "1 run" if len(parts) == 1 else f"{len(parts)} runs"
+        return (
+            f"{name!r} is a map of {of}; name one of them, such as {next(iter(parts))}. "
+            f"`ecs-block report {name} -o {name.rpartition('/')[2]}.html` shows them all."
+        )
     return (
         f"This machine's journal of runs knows no run {name!r}, nor a task of this id.{_nearest(name) or _ARN_INSTEAD}"
     )

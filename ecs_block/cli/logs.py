@@ -17,8 +17,9 @@ from ecs_block.cli.known import entry_named, is_identifier, run_of
 from ecs_block.cli.offers import run_names
 from ecs_block.cli.output import Console, failure_of, gives_list, raw_option, speaks
 from ecs_block.cli.results import masked
+from ecs_block.cli.streams import Unwritable
 from ecs_block.cli.tasks import owner_of
-from ecs_block.errors import EcsBlockError, InfrastructureNotFound, InvalidTask, JournalError
+from ecs_block.errors import InfrastructureNotFound, InvalidTask, JournalError
 
 if TYPE_CHECKING:
     from ecs_block.engine.history import Asked, Output
@@ -119,11 +120,11 @@ def logs(
     sink = _collector(lines) if console.as_json else _writer(console, named, stamped=timestamps)
     try:
         code = _show(console, named, Asked(since or 0, tail), sink, follow=follow)
-        _wait_until_written(console)
+        console.check_written()
     except BrokenPipeError:  # nobody wants the rest
         return 0
     except OSError as error:
-        raise EcsBlockError(f"The output cannot be written: {error.strerror or error}.") from None
+        raise Unwritable(error) from None
     if console.as_json:
         console.print_json(lines)
     return code
@@ -185,7 +186,7 @@ def _show(console: Console, named: _Named, asked: Asked, sink: Sink, *, follow: 
 
     async def work() -> int:
         outputs = [await history.output_of(named.run, task, named.entry) for task in named.tasks]
-        await history.show(outputs, asked, sink)
+        await history.show(outputs, asked, sink, lambda: console.is_full)
         for output in outputs:
             _tell_if_missing(console, output)
         return _ended(console, await history.follow(outputs, sink)) if follow else 0
@@ -233,9 +234,3 @@ def _collector(found: list[dict[str, str]]) -> Sink:
         found.extend({"timestamp": stamp_of(line), "message": line.message, "task": arn} for line in lines)
 
     return collect
-
-
-def _wait_until_written(console: Console) -> None:
-    """Raise OSError when stdout has taken less than everything."""
-    console.close()
-    console.container_output.write("")

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import stat
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,13 +18,14 @@ import click
 from ecs_block.cli.known import LAST, entries_named, is_identifier
 from ecs_block.cli.offers import file_names, run_names
 from ecs_block.cli.output import Console, speaks
+from ecs_block.cli.stdin import STDIN, text_of_stdin
 from ecs_block.errors import InvalidTask
 
 if TYPE_CHECKING:
     from ecs_block.engine.journal import Entry
     from ecs_block.plan.page import RunReport
 
-STDIO = "-"
+STDOUT = "-"
 _EXAMPLES = """\
 Examples:
 
@@ -68,7 +68,7 @@ def report(console: Console, *, identifier: str | None, out: str | None, source:
     if source is not None and identifier is not None:
         raise InvalidTask("ID and --from exclude each other: the page is of a run of the journal, or of a file.")
     page = _of_file(source) if source is not None else _of_journal(identifier or LAST, given)
-    if out == STDIO:
+    if out == STDOUT:
         console.print_text(page.rstrip("\n"))
     else:
         _write(Path(out), page)
@@ -182,7 +182,7 @@ def _of_file(source: str) -> str:
     from ecs_block.plan.page import of_result
     from ecs_block.plan.result import from_record
 
-    told = "stdin" if source == STDIO else source
+    told = "stdin" if source == STDIN else source
     found = redactor().payload(_read(source, told))
     items = found if isinstance(found, list) else [found]
     if not items:
@@ -195,7 +195,7 @@ def _of_file(source: str) -> str:
         ) from None
     if isinstance(found, list):
         return _page(
-            "Results" if source == STDIO else told,
+            "Results" if source == STDIN else told,
             [of_result(str(index), result) for index, result in enumerate(results)],
         )
     name = (results[0].identifier or told).rpartition("/")[2]
@@ -212,15 +212,19 @@ def _first_problem(error: Exception) -> str:
 
 
 def _read(source: str, told: str) -> Any:
-    try:
-        text = sys.stdin.read() if source == STDIO else Path(source).expanduser().read_text("utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InvalidTask(f"{told} cannot be read: {reason}.") from None
+    text = text_of_stdin() if source == STDIN else _text_of(source)
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidTask(f"{told} is not JSON: {error}.") from None
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).expanduser().read_text("utf-8")
+    except (OSError, RuntimeError, ValueError) as error:  # a home that is not known, a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InvalidTask(f"{path} cannot be read: {reason}.") from None
 
 
 # --- to a file ----------------------------------------------------------------------------------------------------

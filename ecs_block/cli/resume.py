@@ -67,6 +67,7 @@ def resume(console: Console, run_ids: tuple[str, ...], *, no_wait: bool, give_up
             _tell(console, one)
     if console.as_json:
         console.print_json([_as_json(one) for one in found])
+    console.check_written()
     return 0 if give_up else _code(found, wait=not no_wait)
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ecs_block.cli.fields import describes_a_task, has_execution_role, task_of, task_options
-from ecs_block.cli.items import STDIN, Item, items_of, task_of_item
+from ecs_block.cli.items import Item, items_of, task_of_item
 from ecs_block.cli.offers import file_names
 from ecs_block.cli.output import Console, gives_result, raw_option, speaks
+from ecs_block.cli.stdin import STDIN
 from ecs_block.cli.words import name_of, to_get_at
 from ecs_block.errors import InvalidTask
 

@@ -9,7 +9,6 @@ The same thread paints the live region of a terminal, so that nothing else is wr
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import queue
@@ -21,14 +20,23 @@ from collections.abc import Iterable, Sequence
 
 from ecs_block.cli.live import Line, Lines, Region
 from ecs_block.cli.terminal import in_foreground, is_terminal, size_of
+from ecs_block.errors import EcsBlockError
 
 STDOUT, STDERR = 1, 2
 _PATIENCE = 5.0  # seconds for which an interrupted command waits for a reader that rests
 _HEARD_WITHIN = 0.25  # seconds: how soon Ctrl-C is heard that the kernel gave to another thread (see `bridge.wait_for`)
+_MOST_WAITING = 2  # writes; a page of log lines is one
 _REPAINT = 0.125  # seconds between two paintings of the region when nothing else is written
 _GATHER = 0.05  # seconds for which lines are gathered while the region has to make place for them
 
 _Item = tuple[int, bytes] | Lines | None  # what to write; a region from now on; the end
+
+
+class Unwritable(EcsBlockError):
+    """Stdout does not take all of a result, as on a disk that is full. Whoever saves it must not believe it whole."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"The output cannot be written: {error.strerror or error}.")
 
 
 class Streams:
@@ -49,9 +57,21 @@ class Streams:
         if descriptor not in self._closed and descriptor not in self.failures:
             self._put((descriptor, text.encode("utf-8", "replace")))
 
+    @property
+    def is_full(self) -> bool:
+        """True while a reader that rests holds up so much that no more should be read ahead for it."""
+        return self._queue.qsize() > _MOST_WAITING
+
     def show(self, lines: Lines) -> None:
         """Keep lines at the bottom of the terminal that stderr is, from now on until `close`."""
         self._put(lines)
+
+    def check(self, descriptor: int) -> None:
+        """Wait until all is written. Raises Unwritable where a stream has not taken it; a reader that has gone is none."""
+        self.close()
+        failure = self.failures.get(descriptor)
+        if failure is not None and not isinstance(failure, BrokenPipeError):
+            raise Unwritable(failure)
 
     def hide(self) -> None:
         """Remove the lines from the bottom."""
@@ -179,9 +199,13 @@ class TextStream(io.TextIOBase):
 
 
 def print_out(text: str) -> None:
-    """Print a result on stdout. A reader that has gone away, as `| head` does, is no error."""
+    """Print a result on stdout. A reader that has gone away, as `| head` does, is no error. Raises Unwritable."""
     if sys.stdout is None:
         return
-    with contextlib.suppress(BrokenPipeError):
+    try:
         sys.stdout.flush()
         _write_all(STDOUT, (text + "\n").encode("utf-8", "replace"))
+    except BrokenPipeError:
+        pass
+    except OSError as error:
+        raise Unwritable(error) from None

@@ -67,6 +67,10 @@ def code_of(words: Sequence[str]) -> int:
         return _usage(error)
     except click.Abort:
         return exits.INTERRUPTED
+    except SystemExit as end:
+        if end.code == 1:  # click's own, where nobody reads a help page any more
+            return 0
+        raise
     except Exception as error:
         return _unexpected(error, debug="--debug" in words)
     return code if isinstance(code, int) else 0

@@ -31,6 +31,7 @@ from ecs_block.plan.follow import Follower, LogEvent
 from ecs_block.plan.result import ECSTaskResult
 
 MOST_EVENTS = 10_000  # a page; API reference, GetLogEvents, limit
+PAUSE = 0.05  # seconds between two looks at a taker that is full
 ALL_READABLE_AFTER = 60.0  # seconds after its end that a task's last lines can be read for sure
 
 
@@ -143,8 +144,13 @@ def _not_in_cloudwatch(task: Task, driver: str | None) -> str:
 # --- what is there -----------------------------------------------------------------------------------------------------
 
 
-async def show(outputs: Sequence[Output], asked: Asked, sink: Sink) -> None:
-    """Hand on the lines that are there; those of several tasks in the order of their times. Raises AwsError."""
+async def show(
+    outputs: Sequence[Output], asked: Asked, sink: Sink, is_full: Callable[[], bool] = lambda: False
+) -> None:
+    """Hand on the lines that are there; those of several tasks in the order of their times. Raises AwsError.
+
+    Nothing more is read while `is_full` says so: whoever takes the lines may be slower than AWS.
+    """
     reading = {index: _pages(output, asked) for index, output in enumerate(outputs)}
     waiting: dict[int, deque[LogEvent]] = {index: deque() for index in reading}
     while True:
@@ -158,6 +164,8 @@ async def show(outputs: Sequence[Output], asked: Asked, sink: Sink) -> None:
             return
         index, lines = _first_of(waiting)
         sink(outputs[index], lines)
+        while is_full():
+            await outputs[index].task.run.conversation.clock.sleep(PAUSE)
 
 
 def _first_of(waiting: Mapping[int, deque[LogEvent]]) -> tuple[int, list[LogEvent]]:

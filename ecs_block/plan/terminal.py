@@ -33,6 +33,8 @@ _UNSAFE = re.compile(
     """,
     re.VERBOSE,
 )
+# What of it JSON leaves as it is; JSON itself spells out what is below U+0020.
+_UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _IS_RESET = re.compile(r"\x1b\[0*m")
 _ROOM_FOR_THE_MARK = 100  # characters
 
@@ -45,6 +47,11 @@ def safe_for_terminal(text: str) -> str:
     if len(text) <= LONGEST_LINE and _UNSAFE.search(text) is None:
         return text
     return "\n".join(map(_safe_line, text.split("\n")))
+
+
+def safe_json(text: str) -> str:
+    """Spell out in JSON what could steer a terminal. It means the same."""
+    return _UNSAFE_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _safe_line(line: str) -> str:

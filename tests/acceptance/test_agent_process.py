@@ -85,7 +85,7 @@ def test_sigterm_loses_no_job(
 
 # A handler of the log that must not be entered twice, as a buffered stream must not; and a signal while it writes.
 WHILE_WRITING = """
-import logging, os, signal, sys
+import logging, os, signal, sys, threading, time
 from ecs_block import ECSTask
 from ecs_block.agent import Agent
 
@@ -102,11 +102,13 @@ class Handler(logging.Handler):
 logging.getLogger("ecs_block.agent").setLevel("INFO")
 logging.getLogger("ecs_block.agent").addHandler(Handler())
 Agent(sys.argv[1], block=ECSTask(cpu=256, memory=512), limit=1).start()
+time.sleep(0.2)
+print(sum(isinstance(thread, threading.Timer) for thread in threading.enumerate()), "timers")
 """
 
 
 def test_a_signal_that_comes_while_a_line_is_written(ecs_block: Command, jobs_cloud: LocalCloud) -> None:
-    """#54: the handler of the signal writes nothing itself, so the agent ends as at any other time."""
+    """#54: the handler of the signal writes nothing itself, so the agent ends as at any other time; and its program goes on."""
     queues = Queues(jobs_cloud)
     queues.queue.submit({"id": "a", "command": ["sleep", "60"]})
     began = time.monotonic()
@@ -116,6 +118,7 @@ def test_a_signal_that_comes_while_a_line_is_written(ecs_block: Command, jobs_cl
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "has ended" in done.stdout
+    assert "0 timers" in done.stdout
     assert "reentrant" not in done.stderr
     assert time.monotonic() - began < 20
 
@@ -132,6 +135,25 @@ def test_a_second_signal_ends_it_at_once(ecs_block: Command, jobs_cloud: LocalCl
     done = agent.end()
     assert done.returncode == 130
     assert time.monotonic() - began < 3
+    assert "last poll" in done.stderr
+
+
+def test_it_can_be_ended_before_the_queue_has_answered(ecs_block: Command) -> None:
+    """Signals count from the beginning, also where a connection is accepted and nothing comes: the second ends it at once."""
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        url = f"http://127.0.0.1:{hole.getsockname()[1]}"
+        keys = {"AWS_ACCESS_KEY_ID": "made", "AWS_SECRET_ACCESS_KEY": "up", "AWS_REGION": "us-east-1"}
+        ecs_block.variables |= {**keys, "AWS_ENDPOINT_URL": url}
+        agent = ecs_block.start("agent", "start", "--queue", f"{url}/123456789012/jobs", "--no-logs")
+        hole.settimeout(30)
+        with hole.accept()[0]:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                agent.signal(number)
+                time.sleep(0.5)
+            began = time.monotonic()
+            done = agent.end()
+    assert done.returncode == 130
+    assert time.monotonic() - began < 5
     assert "last poll" in done.stderr
 
 

@@ -5,6 +5,7 @@ The command runs in this process, but for a few rows, which show that a process 
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,11 @@ def test_an_unknown_option(said: Any, verb: tuple[str, ...]) -> None:
         "ecs-block: error: No such option '--hepl'. Did you mean '--help'?",
         f"Try 'ecs-block {' '.join(verb)} --help'.",
     ]
+
+
+def test_nothing_is_named_that_is_not_near(said: Any) -> None:
+    """There is no option for the command, and `--map` is not like it."""
+    assert said("run", "--comand", "true").lines[0] == "ecs-block: error: No such option '--comand'."
 
 
 @pytest.mark.parametrize("verb", TASK_VERBS, ids=_named)
@@ -221,6 +227,26 @@ def test_files(said: Any, tmp_path: Path, option: str, content: bytes, told: str
         assert str(file) in answer.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "-f", "-"],
+        ["run", "--patch", "-", "true"],
+        ["run", "--map", "-", "echo"],
+        ["report", "--from", "-", "-o", "-"],
+        ["agent", "submit", "--queue", "http://127.0.0.1:1/1/jobs", "-f", "-"],
+    ],
+    ids=_named,
+)
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "binary"])
+def test_stdin(said: Any, monkeypatch: pytest.MonkeyPatch, words: list[str], closed: bool) -> None:
+    """Whichever option reads it: where it is closed (`<&-`) or no text, that is said."""
+    monkeypatch.setattr("sys.stdin", None if closed else io.TextIOWrapper(io.BytesIO(b"\xff\xfe\x00")))
+    answer = said(*words)
+    is_short(answer)
+    assert ("stdin is closed" if closed else "What stands on stdin is not UTF-8 text.") in answer.stderr
+
+
 def test_a_file_that_may_not_be_read(said: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The system's reason is told. Root may read everything, so the refusal is made here."""
     file = tmp_path / "closed.json"
@@ -267,6 +293,17 @@ def test_ids(said: Any, verb: str, name: str, told: str) -> None:
     is_short(answer)
     if verb != "resume" or ("::" not in name and ":task/" not in name):
         assert told in answer.stderr
+
+
+@pytest.mark.parametrize("verb", ["wait", "stop", "resume", "logs"])
+def test_the_name_of_a_map(said: Any, verb: str) -> None:
+    """It names many runs, where one is wanted: one of them is named, and what shows them all."""
+    for number in (7, 10):
+        remember(f"parts/{number}", f"{number:032x}")
+    answer = said(verb, "parts")
+    is_short(answer)
+    assert "'parts' is a map of 2 runs; name one of them, such as parts/7." in answer.stderr
+    assert "`ecs-block report parts -o parts.html` shows them all." in answer.stderr
 
 
 def remember(run_id: str, task: str) -> None:

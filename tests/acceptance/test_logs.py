@@ -177,12 +177,26 @@ def test_head(on_aws: Any, role: str) -> None:
     assert on_aws("stop", identifier).returncode == 0
 
 
-def test_a_disk_that_is_full(on_aws: Any, role: str) -> None:
-    """125, and why: whoever saves a log must not believe that it is whole."""
-    run_id = run_id_of(on_aws, role, NUMBERS)
-    done = on_aws.shell(f"$ecs_block logs {run_id} > /dev/full")
-    assert done.returncode == 125
-    assert "cannot be written: No space left on device" in done.stderr
+def test_a_reader_that_rests(on_aws: Any, role: str, cloud: LocalCloud) -> None:
+    """`logs | less` of a huge log asks AWS for no more than little ahead of what is read; nothing of it is lost."""
+    run_id = run_id_of(on_aws, role, "seq -f %01000.0f 12000")
+    before = cloud.calls["logs:GetLogEvents"]
+    resting = on_aws.start("logs", run_id)
+    pages = _until_it_stays(lambda: cloud.calls["logs:GetLogEvents"] - before)
+    assert 1 < pages < 8
+    done = resting.end()
+    assert done.stdout.split() == [f"{n:01000}" for n in range(1, 12_001)]
+    assert cloud.calls["logs:GetLogEvents"] - before > 11
+
+
+def _until_it_stays(count: Callable[[], int]) -> int:
+    """Wait until a count has begun, and has not changed for a second."""
+    last, since = 0, time.monotonic()
+    while time.monotonic() - since < (1 if last else 30):
+        if count() != last:
+            last, since = count(), time.monotonic()
+        time.sleep(0.05)
+    return last
 
 
 # --- where there is nothing ---------------------------------------------------------------------------------------

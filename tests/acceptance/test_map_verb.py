@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conftest import until
 from ecs_block.local import LocalCloud
 
 LINES = """\
@@ -100,6 +102,28 @@ def test_local_interrupted(ecs_block: Any, items: Callable[[str], str]) -> None:
     assert [result["outcome"] for result in results] == ["stopped", "stopped", "start_failed", "start_failed"]
     assert done.stderr.count("] bye") == 2
     assert "0 of 4 tasks succeeded" in done.stderr
+
+
+def test_interrupted_twice(on_aws: Any, role: str, cloud: LocalCloud, items: Callable[[str], str]) -> None:
+    """A second Ctrl-C does not wait for tasks that take their time to stop; what is left of them is for `resume`."""
+    script = "sh -c 'trap \"\" TERM; echo up; while :; do sleep 0.05; done'\n"
+    started = on_aws.start("run", "--map", items(script * 2), "--execution-role", role, "--run-id", "stubborn")
+    for number in ("[0]", "[1]"):
+        if number not in started.stdout:
+            started.read_until(number)
+    started.signal(signal.SIGINT)
+    until(lambda: sum(task["desiredStatus"] == "STOPPED" for task in tasks_of(cloud, "stubborn")) == 2)
+    started.signal(signal.SIGINT)
+    began = time.monotonic()
+    done = started.end()
+    assert time.monotonic() - began < 10  # a task that does not obey is killed after 30 s
+    assert done.returncode == 130
+    assert "stopping the tasks; Ctrl-C again does not wait for it" in done.stderr
+    assert done.stderr.endswith("2 of the runs have no outcome yet; take them up with: ecs-block resume\n")
+
+
+def tasks_of(cloud: LocalCloud, run_id: str) -> list[Any]:
+    return [task for task in cloud.tasks if str(task.get("startedBy")).startswith(f"{run_id}/")]
 
 
 def test_linked_definition_without_a_role(on_aws: Any, cloud: LocalCloud, items: Callable[[str], str]) -> None:

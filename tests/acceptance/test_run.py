@@ -133,16 +133,6 @@ def test_detached(on_aws: Any, cloud: LocalCloud) -> None:
     assert (waited.returncode, json.loads(waited.stdout)) == (143, "stopped")
 
 
-@pytest.mark.parametrize("verb", ["wait", "stop"])
-def test_unknown_task(on_aws: Any, cloud: LocalCloud, verb: str) -> None:
-    """A task that AWS does not know is 125; what is no identifier at all is 2."""
-    if verb == "stop":  # an attach waits for a while: the task may be too new to be known
-        unknown = on_aws(verb, f"arn:aws:ecs:us-east-1:{cloud.account_id}:task/default/{'0' * 32}")
-        assert (unknown.returncode, unknown.stdout, len(unknown.stderr.splitlines())) == (125, "", 1)
-    malformed = on_aws(verb, "nightly")
-    assert (malformed.returncode, malformed.stdout, len(malformed.stderr.splitlines())) == (2, "", 1)
-
-
 # --- what the task is --------------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_block import ECSTaskResult, events
+from ecs_block.cli import exits
+from ecs_block.cli.console import Console
 from ecs_block.cli.live import Line, Region
 from ecs_block.cli.paint import Painter
 from ecs_block.cli.progress import OneTask
@@ -220,3 +222,25 @@ def test_one_definition_for_many_is_told_once() -> None:
     progress = ManyTasks(Painter(coloured=False), 2, Clock())
     told = [progress.event(events.DefinitionReady(DEFINITION, registered=number == 0)) for number in range(2)]
     assert [len(steps) for steps in told] == [1, 0]
+
+
+# --- Ctrl-C ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ended", "told"),
+    [
+        (None, "Interrupted by Ctrl-C. The task goes on."),
+        (result("stopped", 143), "Interrupted by Ctrl-C. The task was stopped."),
+        (result("succeeded", 0), "Interrupted by Ctrl-C. The task had ended before."),
+    ],
+)
+def test_what_became_of_the_task(capfd: pytest.CaptureFixture[str], ended: ECSTaskResult | None, told: str) -> None:
+    """After Ctrl-C: also where it came while a reader that rests held up the last lines of a task that had ended."""
+    console = Console()
+    console.notice(events.TaskLaunched(TASK, DEFINITION))
+    if ended is not None:
+        console.notice(events.TaskEnded(TASK, ended))
+    assert console.fail(exits.Interrupted(exits.INTERRUPTED)) == 130
+    console.close()
+    assert told in capfd.readouterr().err

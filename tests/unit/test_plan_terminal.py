@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_block.plan.terminal import LONGEST_LINE, safe_for_terminal
+from ecs_block.plan.terminal import LONGEST_LINE, safe_for_terminal, safe_json
 
 COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 STEERS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -93,6 +94,14 @@ def test_long_lines(extra: int) -> None:
     assert safe.count("x") + missing == LONGEST_LINE + extra
     assert bool(mark) == bool(extra)
     assert safe_for_terminal(safe) == safe
+
+
+@given(st.lists(HOSTILE))
+def test_json(texts: list[str]) -> None:
+    """It means the same, and steers no terminal."""
+    safe = safe_json(json.dumps(texts, indent=2, ensure_ascii=False))
+    assert json.loads(safe) == texts
+    assert STEERS.search(safe) is None
 
 
 @pytest.mark.parametrize("shift", range(8))
