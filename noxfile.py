@@ -75,7 +75,7 @@ def changelog(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Every ring; last, so that its closing lines close the whole."""
     session.install("-q", "-e", ".[local,progress]", *group("test"))
-    session.run("pytest", "-n", "4", *session.posargs)
+    session.run("pytest", "-n", "4", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session

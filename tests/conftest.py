@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import calls
+import models
 import pytest
 from hypothesis import HealthCheck, settings
+
+models.keep()
 
 settings.register_profile("here", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 # A failure in CI must not depend on luck, and must be the same failure when it is run again.

@@ -259,16 +259,9 @@ def _load() -> None:
     for name in ("cli.run", "cli.verbs", "cli.output", "task", "engine.run", "engine.bridge", "engine.journal"):
         import_module(f"ecs_block.{name}")
     import boto3
-    from botocore.loaders import JSONFileLoader
+    import models
 
-    read, known = JSONFileLoader.load_file, {}
-
-    def read_once(loader: JSONFileLoader, path: str) -> Any:
-        if path not in known:
-            known[path] = read(loader, path)
-        return known[path]
-
-    JSONFileLoader.load_file = read_once  # type: ignore[method-assign]
+    models.keep()
     session = boto3.Session("none", "none", region_name="us-east-1")
     for service in ("ecs", "ec2", "logs"):
         session.client(service)

@@ -178,7 +178,8 @@ class LocalCloud:
     def tasks(self) -> list[dict[str, Any]]:
         """All tasks as DescribeTasks shows them, oldest first."""
         found = [task for region in self._serving.ecs.regions() for task in region.tasks.all()]
-        return [{**task.snapshot(), "tags": task.tags} for task in found]
+        shown = [{**task.snapshot(), "tags": task.tags} for task in found]
+        return sorted(shown, key=lambda task: float(task["createdAt"]))
 
     # --- trouble
 

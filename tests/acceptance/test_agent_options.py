@@ -222,8 +222,11 @@ def test_limit(on_aws: Any, cloud: LocalCloud, queue: str) -> None:
     assert all(first[1] <= second[0] for first, second in pairwise(times))
 
 
-def test_agent_address(on_aws: Any, queue: str, eventually: Any) -> None:
-    """--agent-address serves health and status while the agent runs; SIGTERM ends it with 0."""
+def test_agent_address(on_aws: Any, cloud: LocalCloud, queue: str, eventually: Any) -> None:
+    """--agent-address serves health and status while the agent runs; SIGTERM ends it with 0.
+
+    What comes while it waits for its last poll is handed back.
+    """
     agent = on_aws.start("agent", "start", "--queue", queue, "--agent-address", "http://127.0.0.1:0")
     lines: list[str] = []
     for line in agent.process.stderr:
@@ -240,7 +243,14 @@ def test_agent_address(on_aws: Any, queue: str, eventually: Any) -> None:
 
     eventually(healthy, 20)
     agent.signal(signal.SIGTERM)
+    for line in agent.process.stderr:
+        if "waits for its last poll" in line:
+            break
+    job_id = submit(on_aws, queue)
     assert agent.end().returncode == 0
+    assert tasks_of(cloud, job_id) == []
+    started(on_aws, queue)
+    assert len(tasks_of(cloud, job_id)) == 1
 
 
 def test_credentials(on_aws: Any, cloud: LocalCloud, queue: str, tmp_path: Path) -> None:

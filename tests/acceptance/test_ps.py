@@ -27,28 +27,30 @@ def cluster(cloud: LocalCloud) -> Iterator[str]:
     name = f"{CLUSTER}-{os.urandom(4).hex()}"
     cloud.client("ecs").create_cluster(clusterName=name, capacityProviders=["FARGATE", "FARGATE_SPOT"])
     yield name
+    ecs = cloud.client("ecs")
     for task in cloud.tasks:
         if name in task["clusterArn"] and task["lastStatus"] != "STOPPED":
-            cloud.client("ecs").stop_task(cluster=name, task=task["taskArn"])
+            ecs.stop_task(cluster=name, task=task["taskArn"])
 
 
-def of_somebody_else(cloud: LocalCloud, cluster: str) -> None:
-    """Start a task that is none of ours."""
+def start_by_hand(cloud: LocalCloud, cluster: str, started_by: str, *counts: int) -> None:
+    """Start tasks of a definition that is none of ours, so many with each call."""
     ecs = cloud.client("ecs")
     ecs.register_task_definition(
         family="foreign", containerDefinitions=[{"name": "main", "image": "x", "command": ["sleep", "60"]}],
         networkMode="awsvpc", cpu="256", memory="512", requiresCompatibilities=["FARGATE"],
     )  # fmt: skip
     network = {"awsvpcConfiguration": {"subnets": [cloud.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]]}}
-    ecs.run_task(
-        cluster=cluster, taskDefinition="foreign", startedBy="somebody", launchType="FARGATE",
-        networkConfiguration=network,
-    )  # fmt: skip
+    for count in counts:
+        ecs.run_task(
+            cluster=cluster, taskDefinition="foreign", startedBy=started_by, launchType="FARGATE", count=count,
+            networkConfiguration=network,
+        )  # fmt: skip
 
 
 def test_nothing_runs(on_aws: Any, cloud: LocalCloud, cluster: str) -> None:
     """Said on stderr, and no failure; somebody else's tasks are none of ours."""
-    of_somebody_else(cloud, cluster)
+    start_by_hand(cloud, cluster, "somebody", 1)
     done = on_aws("ps", "--cluster", cluster)
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.rstrip().endswith("ecs-block: no tasks")
@@ -100,7 +102,7 @@ def test_orphans(on_aws: Any, cloud: LocalCloud, cluster: str, tmp_path: Path, m
     task.start()  # the library, without a run id
     task.start(run_id="elsewhere")
     on_aws("run", "-d", "--no-logs", "--cluster", cluster, "--run-id", "here", "--", "sleep", "60")
-    of_somebody_else(cloud, cluster)
+    start_by_hand(cloud, cluster, "somebody", 1)
     every = json.loads(on_aws("ps", "--cluster", cluster, "--query", "[].[run_id]").stdout)
     assert every == [[None], ["elsewhere"], ["here"]]
     orphans = json.loads(on_aws("ps", "--cluster", cluster, "--orphans", "--query", "[].[run_id, in_journal]").stdout)
@@ -124,22 +126,9 @@ def test_a_cluster_that_is_not_there(on_aws: Any) -> None:
 
 def test_more_than_one_page(on_aws: Any, cloud: LocalCloud, cluster: str) -> None:
     """ListTasks gives a hundred at a time, and DescribeTasks takes no more."""
-    task = ECSTask(command=["sleep", "60"], cluster=cluster, aws_credentials=cloud.credentials)
-    request = task.model_copy(update={"task_run_request": {"count": 10}})
-    for _ in range(11):
-        cloud.client("ecs").run_task(**_request_of(cloud, request, cluster))
+    start_by_hand(cloud, cluster, "ecs-block/x", *[10] * 11)
     found = json.loads(on_aws("ps", "--cluster", cluster, "--query", "length(@)").stdout)
     assert found == 110
-
-
-def _request_of(cloud: LocalCloud, task: ECSTask, cluster: str) -> dict[str, Any]:
-    """Make a request that looks like ours."""
-    of_somebody_else(cloud, cluster)
-    network = {"awsvpcConfiguration": {"subnets": [cloud.client("ec2").describe_subnets()["Subnets"][0]["SubnetId"]]}}
-    return {
-        "cluster": cluster, "taskDefinition": "foreign", "count": 10, "startedBy": "ecs-block/x",
-        "launchType": "FARGATE", "networkConfiguration": network,
-    }  # fmt: skip
 
 
 def test_lines_are_as_wide_as_the_terminal(on_aws: Any, cluster: str) -> None:

@@ -148,7 +148,7 @@ def test_worker(on_aws: Any, cloud: LocalCloud, queue: str, tmp_path: Path) -> N
     linked = submit(on_aws, "stage=test", "task_definition_arn=existing:1")
     for wrong in ("stage=prod", "cpu=512"):
         submit(on_aws, wrong)
-    done = on_aws("worker", "start", "--pool", "reports", "--max-polls", "2", "--limit", "10")
+    done = on_aws("worker", "start", "--pool", "reports", "--max-polls", "1", "--limit", "10")
     assert done.returncode == 0, done.stderr
     assert "The agent ecs-block-worker takes jobs from" in done.stderr
     assert "values.stage must be 'test' or 'live'." in done.stderr

@@ -285,7 +285,7 @@ def search(stage: Stage, caplog, capfd) -> Iterator[Callable[..., None]]:
             }
             everything = {**told, "other logs": caplog.text}
             everything["other records"] = "\n".join(f"{record.getMessage()} {record.args}" for record in caplog.records)
-            assert len(caplog.records) > 50 or not stage.wire.log
+            assert len(caplog.records) > 30 or not stage.wire.log
             assert not leaks(stage.canaries.given, everything)
             assert not leaks(stage.canaries.named, told)
 

@@ -427,7 +427,7 @@ def test_credentials_that_were_renewed_in_their_file_are_read_again(cloud, wire,
 @each(throttled(), Status(500), Drop(), Html(), Truncate(to=b"{}"), Truncate())
 def test_a_definition_that_cannot_be_read_for_now_is_not_registered_again(cloud, engine_only, fault, speed):
     """#1: only "no such family" means that there is none; everything else is asked again."""
-    speed(5)
+    speed(2)
     run(task_of(cloud, "true"))
     engine_only.on("DescribeTaskDefinition", call={1, 2}, fault=fault)
     assert run(task_of(engine_only, "true")).outcome == "succeeded"
@@ -438,7 +438,7 @@ def test_a_definition_that_cannot_be_read_for_now_is_not_registered_again(cloud,
 @each(Truncate(to=b"{}"), Truncate(), Truncate(to=b""), Html(status=400))
 def test_a_refusal_that_is_cut_short_is_asked_for_again(cloud, engine_only, fault, speed):
     """#1, #21: a family that is not there is a refusal (400); what arrives without code and reason tells nothing."""
-    speed(5)
+    speed(2)
     engine_only.on("DescribeTaskDefinition", fault)
     assert run(task_of(engine_only, "true")).outcome == "succeeded"
     assert engine_only.calls("DescribeTaskDefinition")[0].status == 400

@@ -303,3 +303,13 @@ def test_calls_are_throttled_as_planned() -> None:
                 break
         assert refused
         assert cloud.calls["ecs:ListTasks"] == 3
+
+
+def test_tasks_of_all_regions_are_oldest_first(cloud: LocalCloud) -> None:
+    """Whatever region was used first, the last of `tasks` is the newest."""
+    regions = ["eu-west-1", "us-east-1", "eu-west-1"]
+    for region in regions:
+        ecs = cloud.client("ecs", region)
+        register(ecs, "everywhere")
+        ecs.run_task(taskDefinition="everywhere")
+    assert [task["taskArn"].split(":")[3] for task in cloud.tasks[-3:]] == regions

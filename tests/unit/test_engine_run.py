@@ -907,15 +907,15 @@ def test_the_started_signal_comes_when_the_task_runs(backend):
 
 
 def test_waiting_costs_no_memory():
-    """Five hundred tasks of ten minutes: what is allocated after one minute is what is allocated after nine."""
+    """Two hundred tasks of ten minutes: what is allocated after one minute is what is allocated after nine."""
 
     async def work(clock):
         aws = FakeAws(clock)
         aws.requests = Forgetful()
-        aws.lives += [life_of(600) for _ in range(500)]
+        aws.lives += [life_of(600) for _ in range(200)]
         sizes = []
         async with anyio.create_task_group() as group:
-            for _ in range(500):
+            for _ in range(200):
                 group.start_soon(engine.run, make_run(aws, clock))
             tracemalloc.start()
             for _ in range(9):
@@ -926,7 +926,7 @@ def test_waiting_costs_no_memory():
         return sizes
 
     sizes = simulate(work)
-    assert sizes[-1] - sizes[1] < 500 * 200  # bytes
+    assert sizes[-1] - sizes[1] < 200 * 200  # bytes
 
 
 class Forgetful(list):
