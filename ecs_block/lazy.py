@@ -16,7 +16,8 @@ def lazily(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any]
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(f"{package}.{homes[name]}"), name)
-        value.__module__ = package  # a repr shows the path that users import
+        if hasattr(value, "__module__"):
+            value.__module__ = package  # a repr shows the path that users import
         names[name] = value
         return value
 

@@ -1,13 +1,18 @@
 """Talking to AWS: credentials, sessions and clients, and the one `call` through which every request goes.
 
-boto3 is imported when the first client is made.
+What makes requests is imported when it is first used, and boto3 when the first client is made.
 """
 
-from ecs_block.aws.call import THREADS, Aws
+from typing import TYPE_CHECKING
+
 from ecs_block.aws.credentials import AwsCredentials
 from ecs_block.aws.hidden import hide, read_reference, redactor
 from ecs_block.aws.model import input_shape, output_only
-from ecs_block.aws.threads import in_a_thread
+from ecs_block.lazy import lazily
+
+if TYPE_CHECKING:
+    from ecs_block.aws.call import THREADS, Aws
+    from ecs_block.aws.threads import in_a_thread
 
 __all__ = [
     "THREADS",
@@ -20,3 +25,5 @@ __all__ = [
     "read_reference",
     "redactor",
 ]
+
+__getattr__, __dir__ = lazily(__name__, {"THREADS": "call", "Aws": "call", "in_a_thread": "threads"})

@@ -5,7 +5,6 @@ botocore makes an empty answer of a broken body without a word, and an error who
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import threading
@@ -143,7 +142,9 @@ def unusable(operation: str, raw: Raw | None) -> AwsError:
     request = f" (request {raw.request_id})" if raw.request_id else ""
     told = f"{operation}: the answer {problem}{request}; {_NOBODY_KNOWS}."
     if raw.status >= 300:
-        phrase = http.client.responses.get(raw.status, "no status of HTTP's")
+        from http.client import responses  # deferred: importing ecs_block stays quick
+
+        phrase = responses.get(raw.status, "no status of HTTP's")
         told = f"{operation} failed with {raw.status} ({phrase}); the answer {problem}{request}."
     return AwsError(
         told,

@@ -9,6 +9,7 @@ no advice, and is still told in AWS's words.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 _PULL = r"CannotPull(Container|ImageManifest)"
 _NO_WAY = (
@@ -225,12 +226,17 @@ _ADVICE: tuple[tuple[str, str], ...] = (
         "The task definition has no container of that name: set container_name to one of its own.",
     ),
 )
-_COMPILED = tuple((re.compile(pattern, re.IGNORECASE | re.DOTALL), advice) for pattern, advice in _ADVICE)
 
 
 def advice_for(reason: str) -> str | None:
     """Give the advice for the first known cause in a reason, or None."""
-    return next((advice for pattern, advice in _COMPILED if pattern.search(reason)), None)
+    return next((advice for pattern, advice in _compiled() if pattern.search(reason)), None)
+
+
+@cache
+def _compiled() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Compile at the first failure: most runs have none, and it takes as long as a tenth of importing ecs_block."""
+    return tuple((re.compile(pattern, re.IGNORECASE | re.DOTALL), advice) for pattern, advice in _ADVICE)
 
 
 def sentences() -> tuple[str, ...]:

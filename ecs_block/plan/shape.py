@@ -6,7 +6,6 @@ shapes are botocore's objects; they are handed in, so this file needs no botocor
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -34,6 +33,8 @@ def did_you_mean(name: str, known: Iterable[str], *, alike: float = 0.6) -> str:
 
     `alike` is how near it must be, from 0 to 1. Where none is, a name that goes on where this one ends is near, too.
     """
+    import difflib  # deferred: importing ecs_block stays quick
+
     lowered = {option.lower(): option for option in known}
     near = difflib.get_close_matches(name.lower(), lowered, n=1, cutoff=alike)
     if not near and len(name) >= _BEGUN:

@@ -283,6 +283,14 @@ def test_validation_loads_no_aws() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_importing_loads_nothing_that_only_a_run_needs() -> None:
+    """Neither what talks to AWS, nor the engine, nor what only an error needs: the time of an import is mostly pydantic's."""
+    late = {"ssl", "http.client", "difflib", "ecs_block.aws.call", "ecs_block.engine", "ecs_block.preview"}
+    code = "import sys; from ecs_block import ECSTask; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert late.isdisjoint(done.stdout.split())
+
+
 # --- what is accepted ---
 
 
