@@ -10,14 +10,7 @@ author = "the ecs_block maintainers"
 copyright = "2026, the ecs_block maintainers"
 version = release = version_of("ecs-block")
 
-extensions = [
-    "myst_parser",
-    "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
-    "pydantic_fields",
-    "agent_variables",
-    "known_causes",
-]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generated"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "_style"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -150,3 +151,13 @@ def eventually() -> Callable[..., Any]:
 def terminal(on_aws: Any) -> Terminal:
     """Start the command on a terminal of its own, which a test can read."""
     return terminal_for(on_aws.variables)
+
+
+@pytest.fixture
+def queue(cloud: LocalCloud) -> str:
+    """A queue of this test's own, with a dead-letter queue."""
+    name, sqs = f"jobs-{os.urandom(4).hex()}", cloud.client("sqs")
+    dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "5"})
+    return str(sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})["QueueUrl"])

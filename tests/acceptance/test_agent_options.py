@@ -18,16 +18,6 @@ JOB = "a718df81-3376-4039-a1e6-cf5b79baa7d4"
 
 
 @pytest.fixture
-def queue(cloud: LocalCloud) -> str:
-    """A queue of this test's own, with a dead-letter queue."""
-    name, sqs = f"jobs-{os.urandom(4).hex()}", cloud.client("sqs")
-    dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "5"})
-    return str(sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})["QueueUrl"])
-
-
-@pytest.fixture
 def subnet(cloud: LocalCloud) -> str:
     """The last of the subnets."""
     return str(sorted(item["SubnetId"] for item in cloud.client("ec2").describe_subnets()["Subnets"])[-1])

@@ -36,16 +36,6 @@ TEMPLATE: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def queue(cloud: LocalCloud) -> str:
-    """A queue of this test's own, with a dead-letter queue."""
-    name, sqs = f"pool-{os.urandom(4).hex()}", cloud.client("sqs")
-    dead = sqs.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": "5"})
-    return str(sqs.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})["QueueUrl"])
-
-
 def made(command: Any, tmp_path: Path, queue: str = URL, **changes: Any) -> Any:
     """Make the pool `reports` of the template."""
     file = tmp_path / "template.json"

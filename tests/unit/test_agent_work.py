@@ -40,6 +40,16 @@ class Stage:
             assert self.clock.now() < deadline, "it did not happen"
             await self.clock.sleep(0.25)
 
+    def slow_launches(self, seconds: float) -> None:
+        """Let AWS take its time for each RunTask."""
+        run_task = self.aws.RunTask
+
+        async def slow(**request: Any) -> Any:
+            await self.clock.sleep(seconds)
+            return run_task(**request)
+
+        self.aws.RunTask = slow  # type: ignore[method-assign, assignment]
+
     async def ended(self, agent: Agent) -> None:
         await self.until(lambda: agent.view.state == "stopped", 60)
 
@@ -343,13 +353,7 @@ def test_a_slow_launch_keeps_its_message_hidden() -> None:
     """#51, #56: RunTask takes three times the visibility timeout: the message is not seen again, there is one task."""
 
     async def work(stage: Stage) -> None:
-        run_task = stage.aws.RunTask
-
-        async def slow(**request: Any) -> Any:
-            await stage.clock.sleep(90)
-            return run_task(**request)
-
-        stage.aws.RunTask = slow  # type: ignore[method-assign, assignment]
+        stage.slow_launches(90)
         message = stage.aws.put({"id": "a"})
         agent = stage.start()
         await stage.until(lambda: agent.view.counts["done"] == 1)
@@ -365,13 +369,7 @@ def test_the_first_message_of_a_queue_that_hides_for_a_moment_is_kept_hidden() -
 
     async def work(stage: Stage) -> None:
         stage.aws.visibility = 4
-        run_task = stage.aws.RunTask
-
-        async def slow(**request: Any) -> Any:
-            await stage.clock.sleep(10)
-            return run_task(**request)
-
-        stage.aws.RunTask = slow  # type: ignore[method-assign, assignment]
+        stage.slow_launches(10)
         message = stage.aws.put({"id": "a"})
         agent = stage.start()
         await stage.until(lambda: agent.view.counts["done"] == 1)
@@ -624,13 +622,7 @@ def test_jobs_that_no_launch_was_begun_for_are_handed_back() -> None:
     """#54: of many received jobs those whose launch has begun are finished, the others go back at once."""
 
     async def work(stage: Stage) -> None:
-        run_task = stage.aws.RunTask
-
-        async def slow(**request: Any) -> Any:
-            await stage.clock.sleep(10)
-            return run_task(**request)
-
-        stage.aws.RunTask = slow  # type: ignore[method-assign, assignment]
+        stage.slow_launches(10)
         messages = [stage.aws.put({"id": f"j{index}"}) for index in range(40)]
         agent = stage.start()
         await stage.until(lambda: agent.view.counts["messages"] == 40)
