@@ -15,7 +15,7 @@ _HEAD = """\
 # Every command
 
 The help of each verb, as `--help` prints it. This page is made by `nox -s reference`, and a test compares it with the commands.
-[Command line](../command-line.md) says in words what the verbs do; [Exit codes](exit-codes.md) are told apart from them.
+[Command line](../command-line.md) says in words what the verbs do; [exit codes](exit-codes.md) have a page of their own.
 """
 
 
