@@ -31,6 +31,12 @@ def _own_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")  # boto3 would look for an instance's role over the network
 
 
+@pytest.fixture(params=["asyncio", "trio"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each of the event loops that the engine runs on."""
+    return str(request.param)
+
+
 # --- each AWS call of the tests is one that a policy of `iam-policy` allows, and each that it allows is called ---------
 
 _heard: calls.Heard | None = None

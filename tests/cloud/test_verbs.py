@@ -39,11 +39,6 @@ def cloud():
         yield cloud
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def backend(request):
-    return request.param
-
-
 def task_of(cloud, *command, **fields):
     return ECSTask(command=list(command), aws_credentials=cloud.credentials, **fields)
 

@@ -10,11 +10,6 @@ from ecs_block.engine import run as engine
 from ecs_block.engine.task_events import task_of_event
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def watched_by_events(backend, seconds, prepare=lambda aws: None, count=1):
     """Run tasks of some seconds; gives the calls, the results and when all had ended."""
 

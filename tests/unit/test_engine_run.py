@@ -27,11 +27,6 @@ from ecs_block.events import StatusChanged, TaskEnded, TaskLaunched
 CAPACITY = "Capacity is unavailable at this time. Please try again later or in a different availability zone"
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def nothing_started(reason: str) -> dict:
     return {"tasks": [], "failures": [{"reason": reason}]}
 
