@@ -191,6 +191,8 @@ class _Launch:
                     return await self._without_answer(order, error, doubt=doubt)
                 self._delayed(str(error), pause)
                 await self._pause(order, pause, doubt=doubt)
+                if order.diary is not None:
+                    await order.diary.sending_again()
                 attempt += 1
         return await self._evidence(order, "RunTask was sent too long ago to be sent again")
 

@@ -112,14 +112,24 @@ async def _find(
 # --- the first time ----------------------------------------------------------------------------------------------------
 
 
-async def _anew(run: Run, books: RunJournal, how: Beginning, plan: Plan, *, known: bool) -> Launched:
+async def _anew(run: Run, books: RunJournal, how: Beginning, plan: Plan, *, known: bool) -> Launched | ECSTaskResult:
     """Launch; `known` says that it was tried before, but that AWS refused it, or that it was never sent."""
 
     async def intend(ready: Ready) -> tuple[Diary, int]:
         run.record = record = await _intent(run, books, how, plan, ready, known=known)
         return record, record.entry.tries
 
-    return await begin(run, replace(how, intend=intend))
+    try:
+        return await begin(run, replace(how, intend=intend))
+    except StoppedMeanwhile:
+        if run.record is None:
+            raise
+        return await finished(run, run.record, how, _nothing)
+
+
+async def _nothing() -> Request | None:
+    """Send nothing again."""
+    return None
 
 
 async def _intent(run: Run, books: RunJournal, how: Beginning, plan: Plan, ready: Ready, *, known: bool) -> Record:

@@ -27,6 +27,9 @@ class Diary(Protocol):
     async def sending(self, request: Request, token: str, tokens_used: int) -> None:
         """Note a RunTask that is about to be sent. Raises JournalError, and then nothing is sent."""
 
+    async def sending_again(self) -> None:
+        """Look whether the same RunTask may be sent once more. Raises OutcomeUnknown when a stop was asked for meanwhile."""
+
     async def launched(self, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Note the tasks that were started."""
 

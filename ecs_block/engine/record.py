@@ -72,6 +72,12 @@ class Record:
                 "it, and then repeat the command."
             )
 
+    async def sending_again(self) -> None:
+        """Look whether the same RunTask may be sent once more. Raises StoppedMeanwhile."""
+        self.entry = await self._note(self._books.journal.entry) or self.entry
+        if self.entry.stop_reason is not None:
+            raise await self._stopped()
+
     async def _stopped(self) -> EcsBlockError:
         """Say that nothing is sent for the run any more, and what that means for what was sent before."""
         why = self.entry.stop_reason

@@ -149,6 +149,15 @@ def test_a_stop_during_a_launch(after: float, step: Any, lag: float, backend: st
     assert ends(world) == ["UserInitiated"]
 
 
+@pytest.mark.parametrize("kind", ["lost", "answer lost", "late", "throttled", "broken", "broken after"])
+def test_a_stop_while_a_launch_is_to_be_sent_again(kind: str, backend: str) -> None:
+    """Nothing is sent any more, so at most the task of the first sending is there, and it is stopped."""
+    steps = ((0.0, Start()), (0.0, Fault(kind, 1.0, "launch")), (0.7, Stop()))
+    world = play(Story(steps, (Job((Life(seconds=900.0),)),)), backend)
+    assert not world.rules.breaches, "\n".join(world.told)
+    assert ends(world) in ([], ["UserInitiated"])
+
+
 def ends(world: Any) -> list[str]:
     """How each task has ended."""
     return [task["life"][-1][1]["stopCode"] for task in world.cloud.tasks.values()]
