@@ -244,9 +244,10 @@ class ECSTask(Block):
         """Wait for a task that somebody else started. An interrupt leaves it running: it is not ours."""
         from ecs_block.engine import bridge
         from ecs_block.engine import run as engine
+        from ecs_block.engine.prepare import Control
 
         run = self._attachment(on_event, output)
-        return bridge.block_on(lambda: engine.attach(run, identifier), run.control)
+        return bridge.block_on(lambda: engine.attach(run, identifier), Control(only_reads=True))
 
     async def amap(
         self,
@@ -309,7 +310,7 @@ class ECSTask(Block):
         from ecs_block.engine import bridge
         from ecs_block.engine.prepare import Control
 
-        return bridge.block_on(lambda: self.acheck(on_finding=on_finding), Control())
+        return bridge.block_on(lambda: self.acheck(on_finding=on_finding), Control(only_reads=True))
 
     async def akill(self, identifier: str, grace_seconds: int = 30) -> None:
         """Stop a task. One that has stopped already is fine. Nothing more is started for the run in the journal that has it.

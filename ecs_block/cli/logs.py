@@ -191,7 +191,7 @@ def _show(console: Console, named: _Named, asked: Asked, sink: Sink, *, follow: 
             _tell_if_missing(console, output)
         return _ended(console, await history.follow(outputs, sink)) if follow else 0
 
-    return bridge.block_on(work, Control())
+    return bridge.block_on(work, Control(only_reads=True))
 
 
 def _tell_if_missing(console: Console, output: Output) -> None:

@@ -61,7 +61,7 @@ def refuse_silence(task: ECSTask) -> None:
     from ecs_block.plan.secret import plain
 
     conversation, arn = task._conversation(), task.task_definition_arn
-    linked = bridge.block_on(lambda: describe_linked(conversation, arn), Control())
+    linked = bridge.block_on(lambda: describe_linked(conversation, arn), Control(only_reads=True))
     plans.sketch(task, linked, plans.Facts(conversation.aws.region, official_python_image(), plain, {}))
 
 

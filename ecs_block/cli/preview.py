@@ -78,9 +78,10 @@ def _documents(task: ECSTask) -> dict[str, Any]:
 def _difference(task: ECSTask) -> Difference:
     from ecs_block.engine import bridge
     from ecs_block.engine.difference import difference
+    from ecs_block.engine.prepare import Control
 
     run = task._run(None, None)
-    return bridge.block_on(lambda: difference(run), run.control)
+    return bridge.block_on(lambda: difference(run), Control(only_reads=True))
 
 
 def _show_difference(console: Console, found: Difference) -> int:

@@ -72,7 +72,9 @@ def _tasks(cluster: str | None, given: Any, *, stopped: bool) -> list[OurTask]:
     from ecs_block.task import ECSTask
 
     conversation = ECSTask(aws_credentials=credentials_of(given))._conversation()
-    return bridge.block_on(lambda: our_tasks(conversation, RunJournal(journal()), cluster, stopped=stopped), Control())
+    return bridge.block_on(
+        lambda: our_tasks(conversation, RunJournal(journal()), cluster, stopped=stopped), Control(only_reads=True)
+    )
 
 
 def _as_json(task: OurTask) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def _outcome_of(console: Console, entry: Entry, given: Mapping[str, Any]) -> ECS
     async def to_its_end() -> Found:
         return await resumed(run_of(entry, given, console.event), entry)
 
-    found = recorded(entry) or bridge.block_on(to_its_end, Control())
+    found = recorded(entry) or bridge.block_on(to_its_end, Control(only_reads=True))
     error = found.error if found.result is None else found.result.error
     if error is not None:
         raise error

@@ -180,6 +180,8 @@ tell_detached: Callable[[Sequence[str]], None] = _tell_detached
 def _finish(portal: BlockingPortal, call: Call, control: Control) -> None:
     """After an interrupt: cancel, and wait for the tasks to be stopped; a second interrupt stops the waiting."""
     portal.start_task_soon(call.cancel)  # without waiting: the loop may be held up by a slow hook
+    if control.only_reads:
+        return
     try:
         call.wait()
     except (KeyboardInterrupt, Terminated):

@@ -56,7 +56,9 @@ class RunFields(TaskFields, Protocol):
 class Control:
     """What the caller of a run can still do to it: know its tasks, and give up waiting for their end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, only_reads: bool = False) -> None:
+        self.only_reads = only_reads
+        """True where there is nothing to end properly: who is interrupted need not wait for AWS's answer."""
         self.identifiers: dict[str, None] = {}
         self._settling: set[Any] = set()
         self.detached = False
