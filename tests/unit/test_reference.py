@@ -37,13 +37,18 @@ def test_the_help_of_every_verb_is_on_its_page(monkeypatch: pytest.MonkeyPatch) 
 
 # --- names -------------------------------------------------------------------------------------------------------------
 
-_DOCUMENTED = re.compile(r"\.\. auto(?:class|function):: (\S+)\n(?: +:members:([^\n]*))?")
+_DOCUMENTED = re.compile(r"\.\. auto(?:class|function):: (?P<path>\S+)\n(?: +:members:(?P<members>[^\n]*))?")
 
 
 def documented(text: str) -> dict[str, set[str]]:
-    """Give each name with the members that are listed; an asterisk where all are."""
-    found = _DOCUMENTED.findall(text)
-    return {path.rpartition(".")[2]: set(re.findall(r"\w+", members) or ["*"]) for path, members in found}
+    """Give each name with the members that are listed; an asterisk where `:members:` stands alone, for all of them."""
+    found = {}
+    for match in _DOCUMENTED.finditer(text):
+        members = match["members"]
+        found[match["path"].rpartition(".")[2]] = (
+            set() if members is None else set(re.findall(r"\w+", members) or ["*"])
+        )
+    return found
 
 
 def public_methods(kind: type) -> set[str]:
