@@ -99,12 +99,9 @@ def task_role_policy(request: Mapping[str, Any]) -> Policy:
 class _Arns:
     def __init__(self, region: str, account: str, cluster: str) -> None:
         self.region, self.account, self.cluster = region, account, cluster
-        self._partition = (
-            "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
-        )
 
     def of(self, service: str, resource: str) -> str:
-        return f"arn:{self._partition}:{service}:{self.region}:{self.account}:{resource}"
+        return f"arn:{_partition(self.region)}:{service}:{self.region}:{self.account}:{resource}"
 
     def ecs(self, resource: str) -> str:
         return self.of("ecs", resource)
@@ -240,7 +237,11 @@ def _repository(image: str) -> str:
     registry, _, path = image.partition("/")
     account, _, _, region = registry.split(".")[:4]
     name = path.split("@")[0].rsplit(":", 1)[0]
-    return f"arn:aws:ecr:{region}:{account}:repository/{name}"
+    return f"arn:{_partition(region)}:ecr:{region}:{account}:repository/{name}"
+
+
+def _partition(region: str) -> str:
+    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
 
 
 def _queue(url: str) -> str:

@@ -233,3 +233,21 @@ def test_the_roles_policies_are_what_ecs_needs():
     assert "logs:CreateLogGroup" in allowed(policy)
     assert "ecs-tasks.amazonaws.com" in json.dumps(found["task_role"]["trust"])
     assert "ssmmessages:OpenDataChannel" in allowed(found["task_role"]["policy"])
+
+
+@pytest.mark.parametrize(
+    ("host", "arn"),
+    [
+        ("cn-north-1.amazonaws.com.cn", "arn:aws-cn:ecr:cn-north-1:123456789012:repository/app"),
+        ("us-gov-west-1.amazonaws.com", "arn:aws-us-gov:ecr:us-gov-west-1:123456789012:repository/app"),
+    ],
+)
+def test_a_repository_is_in_the_partition_of_its_region(host, arn):
+    """The ARNs of China and GovCloud begin otherwise; a policy with the usual ones allows nothing there."""
+    task = ECSTask(
+        image=f"123456789012.dkr.ecr.{host}/app:1",
+        execution_role_arn=ROLE,
+        aws_credentials={"region_name": host.partition(".")[0]},
+    )
+    policy = policies(task, task.aws_credentials)["execution_role"]["policy"]
+    assert statement(policy, "Pull")["Resource"] == [arn]
